@@ -1,0 +1,21 @@
+"""Handwritten lines to text, with MLflow around it. One image goes through these rooms, from file to text:
+
+dataset      where line images and transcriptions come from, and which split each is in
+synthetic    text + a handwriting font -> a line image: the embedded default data
+images       any picture of a line -> the line image that the network reads; a padded batch of them
+charset      text <-> labels
+lines        rows of a data set -> lines that the network can learn from
+augmentation a batch -> a varied batch (training only)
+crnn         line images -> log-probs
+decoding     log-probs -> labels
+metrics      CER and WER
+training     lines + settings -> a trained network
+registry     which registered version is meant, and where its files are
+recognizer   the trained recogniser as an MLflow model
+evaluate     the CER and WER of a registered version
+experiment   one training run in MLflow, from data and settings to a registered version
+pictures     what people look at: lines with their predictions, curves, log-probs
+
+A room imports only rooms above it. Entry points (main, serve_model, sampler, poster, text_identifier, evaluate)
+parse, call and print; `entry_point` and `files` are what they share.
+"""

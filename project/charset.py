@@ -1,0 +1,46 @@
+"""Text <-> labels. Label 0 is CTC's blank, label k > 0 is the k-th character (Graves et al. 2006, section 3)."""
+
+import string
+from collections.abc import Iterable, Sequence
+
+BLANK = 0
+PRINTABLE_ASCII = "".join(sorted(string.ascii_letters + string.digits + string.punctuation + " "))
+
+
+class Charset:
+    """The characters that a recogniser can write, in label order.
+
+    ValueError if a character comes twice.
+    """
+
+    def __init__(self, characters: str):
+        if not characters or len(set(characters)) != len(characters):
+            raise ValueError(f"a charset needs each character once and at least one, got {characters!r}")
+        self.characters = characters
+        self._label = {character: label for label, character in enumerate(characters, start=BLANK + 1)}
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "Charset":
+        """Every character that occurs in `texts`, in code point order."""
+        return cls("".join(sorted(set().union(*texts))))
+
+    def __len__(self) -> int:
+        """Number of classes C of the network: the characters and the blank."""
+        return len(self.characters) + 1
+
+    def unknown(self, text: str) -> str:
+        """The characters of `text` that have no label, each once."""
+        return "".join(sorted(set(text) - self._label.keys()))
+
+    def encode(self, text: str) -> list[int]:
+        """Labels in 1..C-1. ValueError names the characters outside the charset."""
+        if unknown := self.unknown(text):
+            raise ValueError(f"characters outside the charset: {unknown!r} in {text!r}")
+        return [self._label[character] for character in text]
+
+    def decode(self, labels: Sequence[int]) -> str:
+        """The text of labels in 1..C-1, without blanks. ValueError names a label outside that range."""
+        for label in labels:
+            if not BLANK < label < len(self):
+                raise ValueError(f"label {label} is not one of 1..{len(self) - 1}")
+        return "".join(self.characters[label - 1] for label in labels)

@@ -1,0 +1,101 @@
+"""Line images -> log-probs: a convolutional recurrent network (Shi, Bai and Yao 2015, arXiv 1507.05717).
+
+Columns are max-pooled instead of flattened, and a second, convolutional CTC head (the CTC shortcut) helps
+the features along in training and is not asked in inference: both from Retsinas et al. 2024, arXiv 2404.11339.
+"""
+
+import torch
+from torch import Tensor, nn
+
+FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
+
+
+class ConvBlock(nn.Module):
+    """Convolution, max-pooling, batch norm, ReLU: (N, in, H, W) -> (N, out, H', W')."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, pool: tuple[int, int] = (1, 1)):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.pool = nn.MaxPool2d(pool) if pool != (1, 1) else nn.Identity()
+
+    def forward(self, features: Tensor, input_lengths: Tensor, frames: int) -> Tensor:
+        """What lies beyond a line's own frames is set to zero, so that it reads the same in any batch."""
+        features = torch.relu(self.norm(self.pool(self.conv(features))))
+        columns_a_frame = features.shape[3] // frames
+        column = torch.arange(features.shape[3], device=features.device)
+        return features * (column < columns_a_frame * input_lengths[:, None])[:, None, None]
+
+
+class BidirectionalLSTM(nn.Module):
+    """(T, N, F) -> (T, N, 2 * hidden), each line read from both of its own ends, whatever it is padded to.
+
+    Two plain LSTMs, the second on reversed lines: torch's packed sequences give the same numbers, but in
+    training on a CPU they take several times as long.
+    """
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        self.onward = nn.LSTM(inputs, hidden)
+        self.backward_ = nn.LSTM(inputs, hidden)
+
+    def forward(self, sequence: Tensor, input_lengths: Tensor) -> Tensor:
+        frame = torch.arange(len(sequence), device=sequence.device)[:, None]  # (T, 1)
+        mirrored = input_lengths - 1 - frame  # (T, N)
+        mirrored = torch.where(mirrored >= 0, mirrored, frame)[:, :, None]  # padding stays where it is
+
+        def reverse(frames: Tensor) -> Tensor:
+            return frames.gather(0, mirrored.expand_as(frames))
+
+        return torch.cat([self.onward(sequence)[0], reverse(self.backward_(reverse(sequence))[0])], dim=2)
+
+
+class CRNN(nn.Module):
+    """A line recogniser for C classes, the blank included.
+
+    width: channels of the last convolution; the earlier ones have 1/4, 1/2 and 3/4 of it.
+    hidden: units of the LSTM, a direction. layers: how many LSTMs stand on each other.
+    """
+
+    def __init__(self, classes: int, width: int = 128, hidden: int = 128, layers: int = 2, dropout: float = 0.2):
+        super().__init__()
+        self.shape = {"width": width, "hidden": hidden, "layers": layers}
+        self.blocks = nn.ModuleList(
+            [
+                ConvBlock(1, width // 4, kernel=5, stride=2),
+                ConvBlock(width // 4, width // 2, pool=(2, 2)),
+                ConvBlock(width // 2, 3 * width // 4, pool=(2, 1)),
+                ConvBlock(3 * width // 4, width),
+            ]
+        )
+        self.dropout = nn.Dropout(dropout)
+        inputs = [width] + [2 * hidden] * (layers - 1)
+        self.lstms = nn.ModuleList(BidirectionalLSTM(size, hidden) for size in inputs)
+        self.head = nn.Linear(2 * hidden, classes)
+        self.shortcut = nn.Conv1d(width, classes, kernel_size=3, padding=1)
+
+    def features(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1, H, W) in [0, 1] and true widths (N,) -> (N, F, T) and input_lengths (N,)."""
+        assert images.ndim == 4 and images.shape[1] == 1, f"expected (N, 1, H, W), got {tuple(images.shape)}"
+        images = nn.functional.pad(images, (0, -images.shape[3] % FRAME_WIDTH))  # whole frames
+        input_lengths = (widths + FRAME_WIDTH - 1) // FRAME_WIDTH  # (N,)
+        features = images.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            features = block(features, input_lengths, frames=images.shape[3] // FRAME_WIDTH)
+        return features.amax(dim=2), input_lengths  # (N, F, T): the strongest answer in each column
+
+    def log_probs(self, features: Tensor, input_lengths: Tensor) -> Tensor:
+        """(N, F, T) -> (T, N, C): what each frame says, read in the context of its line."""
+        sequence = features.permute(2, 0, 1)  # (T, N, F)
+        for lstm in self.lstms:
+            sequence = lstm(self.dropout(sequence), input_lengths)  # (T, N, 2 * hidden)
+        return self.head(self.dropout(sequence)).log_softmax(dim=2)
+
+    def shortcut_log_probs(self, features: Tensor) -> Tensor:
+        """(N, F, T) -> (T, N, C): the CTC shortcut's answer, from three frames at a time; for training only."""
+        return self.shortcut(features).permute(2, 0, 1).log_softmax(dim=2)
+
+    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1, H, W), (N,) -> log_probs (T, N, C) with the blank at 0, input_lengths (N,)."""
+        features, input_lengths = self.features(images, widths)
+        return self.log_probs(features, input_lengths), input_lengths

@@ -1,0 +1,81 @@
+"""Entry point `evaluate`: the CER and WER of a registered version on any labelled table."""
+
+import argparse
+import json
+import logging
+
+import mlflow
+import pandas as pd
+from tqdm import tqdm
+
+from project import dataset, metrics, registry
+from project.decoding import DECODERS
+from project.entry_point import entry_point
+from project.images import read_picture
+from project.recognizer import Recognizer
+
+AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memory
+
+log = logging.getLogger(__name__)
+
+
+def read_rows(recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the pictures of `rows` (see `dataset.read_rows`) and compare with their texts.
+
+    Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `edit_distance`, `cer`) and the rows
+    that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters that the
+    recogniser's charset lacks count as errors. ValueError if no row can be read.
+    """
+    read, rejected = [], []
+    for start in tqdm(range(0, len(rows), AT_ONCE), desc="reading", leave=False, mininterval=1):
+        readable, line_images = [], []
+        for row in rows.iloc[start : start + AT_ONCE].itertuples():
+            try:
+                if not row.text:
+                    raise ValueError("the text is empty")
+                line_images.append(recognizer.line_image(read_picture(row.image)))
+                readable.append(row)
+            except ValueError as error:
+                rejected.append((row.source, row.text, str(error)))
+        predictions = recognizer.read(line_images, decoder)
+        read += [(row.source, row.writer, row.text, text) for row, text in zip(readable, predictions, strict=True)]
+    if not read:
+        raise ValueError(f"none of the {len(rows)} rows can be read, the first because: {rejected[0][0]}: {rejected[0][2]}")
+    lines = pd.DataFrame(read, columns=["source", "writer", "text", "prediction"])
+    lines["edit_distance"] = [metrics.total_edits([t], [p]) for t, p in zip(lines["text"], lines["prediction"], strict=True)]
+    lines["cer"] = lines["edit_distance"] / lines["text"].str.len()
+    return lines, pd.DataFrame(rejected, columns=["source", "text", "reason"])
+
+
+def error_rates(lines: pd.DataFrame) -> dict[str, float]:
+    """`cer` and `wer` of a table with the columns `text` and `prediction`."""
+    texts, predictions = list(lines["text"]), list(lines["prediction"])
+    return {"cer": metrics.cer(texts, predictions), "wer": metrics.wer(texts, predictions)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="a table, or a folder of tables, of which the test split is read")
+    parser.add_argument("--model-version", required=True, help="number, latest, or alias")
+    parser.add_argument("--decoder", required=True, choices=DECODERS)
+    arguments = parser.parse_args()
+
+    rows = dataset.read_rows(arguments.data)
+    if (rows["split"] == "test").any():
+        rows = rows[rows["split"] == "test"]
+    version = registry.find_version(arguments.model_version)
+    recognizer = Recognizer.load(registry.download_recognizer(version))
+    lines, rejected = read_rows(recognizer, rows, arguments.decoder)
+
+    figures = error_rates(lines) | {"lines": len(lines), "rejected": len(rejected)}
+    mlflow.set_tag("version", version.version)
+    mlflow.log_metrics(figures)
+    mlflow.log_table(lines, "lines.json")
+    mlflow.log_text(rejected.to_csv(index=False), "rejected_rows.csv")
+    for row in rejected.itertuples():
+        print(f"left out: {row.source}: {row.reason}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    entry_point("evaluate", main)

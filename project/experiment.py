@@ -1,0 +1,174 @@
+"""One training run in MLflow: from a data set and settings to a registered version, with all that it leaves behind."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import git
+import matplotlib.pyplot as plt
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+from project import dataset, pictures, registry, synthetic
+from project.charset import Charset
+from project.crnn import FRAME_WIDTH
+from project.evaluate import error_rates, read_rows
+from project.images import read_picture
+from project.lines import Line, usable_lines
+from project.recognizer import Recognizer, register
+from project.training import Settings, train
+
+EXPERIMENT = "handwriting-recognition"
+CHECKPOINTS = Path("checkpoints")
+CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: figure
+SHOWN = 8  # validation lines whose predictions are drawn after each epoch
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set that is ready to train on: its usable lines by split, in the order of `rows`."""
+
+    source: str
+    rows: pd.DataFrame
+    digest: str
+    charset: Charset
+    lines: dict[str, list[Line]]
+    rejected: pd.DataFrame
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a finished run left: where it is in MLflow, its figures by epoch, and its test lines as a table."""
+
+    name: str
+    run_id: str
+    version: ModelVersion
+    history: list[dict[str, float]]
+    figures: dict[str, float]
+    test_lines: pd.DataFrame
+
+
+def load_data(data: str, height: int, seed: int, synthetic_lines: Mapping[str, int]) -> Data:
+    """Read a data set; `data` is a path (see `dataset`), or "synthetic" for the embedded default.
+
+    The charset is every character of the training transcriptions.
+    """
+    path = synthetic.synthesize(None, dict(synthetic_lines), seed) if data == "synthetic" else data
+    rows = dataset.read_data_set(path, seed)
+    charset = Charset.from_texts(rows.loc[rows["split"] == "train", "text"])
+    usable = {
+        split: usable_lines(rows[rows["split"] == split], charset, height, FRAME_WIDTH) for split in dataset.SPLITS
+    }
+    rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
+    if len(rejected):
+        log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
+    lines = {split: lines for split, (lines, _) in usable.items()}
+    return Data(data, rows, dataset.digest(rows), charset, lines, rejected)
+
+
+def run(name: str, question: str, settings: Settings, data: Data) -> Run:
+    """Train, log and register one version. The MLflow run is FAILED if anything raises.
+
+    A run that was killed is taken up again, in the same MLflow run, by the same call: see `checkpoint_of`.
+    """
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run(run_name=name, description=question, log_system_metrics=True) as active:
+        log_inputs(settings, data)
+        history: list[dict[str, float]] = []
+
+        def on_epoch(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:
+            history.append(figures)
+            mlflow.log_metrics(figures, step=epoch)
+            log_predictions(data.lines["validation"], predictions, epoch)
+
+        network = train(settings, data.charset, data.lines["train"], data.lines["validation"], on_epoch)
+        log_curves(name, history)
+        best = min(history, key=lambda figures: figures["val_cer"])
+        version = register(
+            Recognizer(network, data.charset, settings.height),
+            example=read_picture(data.rows.loc[data.rows["split"] == "validation", "image"].iloc[0]),
+            description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
+            tags={"run_name": name, "data": data.source, "data_digest": data.digest, "val_cer": str(best["val_cer"])},
+        )
+        registered = Recognizer.load(registry.download_recognizer(version))
+        test_lines, _ = read_rows(registered, data.rows[data.rows["split"] == "test"])
+        figures = {f"test_{name}": figure for name, figure in error_rates(test_lines).items()}
+        mlflow.log_metrics(figures)
+        mlflow.log_table(test_lines, "test_lines.json")
+    return Run(name, active.info.run_id, version, history, figures, test_lines)
+
+
+def log_inputs(settings: Settings, data: Data) -> None:
+    """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
+    mlflow.log_params(dataclasses.asdict(settings) | {"data": data.source})
+    mlflow.set_tag(MLFLOW_GIT_COMMIT, git_commit())
+    for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
+        table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]]
+        logged = mlflow.data.from_pandas(table, source=data.source, name=f"{Path(data.source).name} {split}", digest=data.digest)
+        mlflow.log_input(logged, context=context)
+    mlflow.log_text(data.charset.characters, "charset.txt")
+    mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
+    mlflow.log_metric("rejected_rows", len(data.rejected))
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, with "-dirty" if it was changed since; "none" outside a repository."""
+    try:
+        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
+        return repository.head.commit.hexsha + ("-dirty" if repository.is_dirty() else "")
+    except (git.InvalidGitRepositoryError, ValueError):
+        return "none"
+
+
+def log_predictions(lines: list[Line], predictions: list[str], epoch: int) -> None:
+    """Draw a few validation lines with what is read in them, by step: the UI shows how reading improves."""
+    shown = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
+    figure = pictures.reading_sheet(
+        [lines[i].image for i in shown], [lines[i].text for i in shown], [predictions[i] for i in shown]
+    )
+    figure.canvas.draw()
+    mlflow.log_image(np.asarray(figure.canvas.buffer_rgba()), key="predictions", step=epoch)
+    plt.close(figure)
+
+
+def log_curves(name: str, history: list[dict[str, float]]) -> None:
+    """`loss.png`, `val_loss.png` and `avg_edit_distance.png`."""
+    for file, figure_name in CURVES.items():
+        figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+        pictures.draw_curve(ax, {name: history}, figure_name, figure_name)
+        mlflow.log_figure(figure, f"{file}.png")
+        plt.close(figure)
+
+
+def crown(runs: Sequence[Run]) -> ModelVersion:
+    """Give the alias `champion` to the version with the lowest CER on the validation split.
+
+    Versions of earlier runs on the same data take part; versions of other data cannot be compared and do not.
+    """
+    client = mlflow.MlflowClient()
+    digest = runs[0].version.tags["data_digest"]
+    rivals = client.search_model_versions(f"name = '{registry.MODEL_NAME}' and tag.data_digest = '{digest}'")
+    champion = min(rivals, key=lambda version: (float(version.tags["val_cer"]), int(version.version)))
+    client.set_registered_model_alias(registry.MODEL_NAME, "champion", champion.version)
+    return champion
+
+
+def summary(runs: Sequence[Run], champion: ModelVersion) -> pd.DataFrame:
+    """A row a run: its version, its best CER and WER on the validation split, and those of its version on test."""
+    table = pd.DataFrame(
+        {
+            "run": run.name,
+            "version": int(run.version.version),
+            "epochs": len(run.history),
+            **{name: f"{figure:.1%}" for name, figure in run.figures.items()},
+            "champion": "*" if run.version.version == champion.version else "",
+        }
+        for run in runs
+    )
+    return table.set_index("run")

@@ -1,0 +1,125 @@
+"""Any picture of a line -> the line image that the network reads; a padded batch of them.
+
+Training and serving go through these same functions, so they cannot drift apart.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MIN_SIDE = 8  # px: less than this is not a line of handwriting
+MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
+MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
+MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
+
+
+def read_picture(source: bytes | str | Path) -> np.ndarray:
+    """Decode a picture file (PNG, JPEG, TIFF, WebP, ...; its path or its bytes) to grey.
+
+    Returns uint8 (H, W), 0 black to 255 white. Upright by its EXIF tag; what is transparent becomes white.
+    ValueError names what is wrong: no such file, not a picture, cut short, too many pixels.
+    """
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"{name}: {picture.width} x {picture.height} px; at most {MAX_PIXELS} px are read")
+            return _grey(ImageOps.exif_transpose(picture))
+    except FileNotFoundError:
+        raise ValueError(f"{name}: no such file") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
+
+
+def _grey(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W) of a decoded picture of any mode."""
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a pixel
+        deep = np.asarray(picture, dtype=np.float64)
+        full = 65535 if deep.max(initial=0) > 255 else 255
+        return np.rint(deep.clip(0, full) * (255 / full)).astype(np.uint8)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("L"))
+
+
+def line_image(pixels: np.ndarray, height: int) -> np.ndarray:
+    """The picture of one line as the network reads it: cut to its ink, scaled to `height`, paper 0.
+
+    pixels: uint8 (H, W), 0 black to 255 white, H and W at least `MIN_SIDE`; light ink on a dark ground is
+    turned over. Returns uint8 (1, height, W'), 0 paper to 255 ink, aspect kept.
+    ValueError names a size that cannot be a line.
+    """
+    if pixels.ndim != 2 or min(pixels.shape) < MIN_SIDE:
+        raise ValueError(f"a line picture is (H, W), both at least {MIN_SIDE} px; got shape {pixels.shape}")
+    ink = cut_to_ink(ink_map(pixels))
+    width = max(MIN_SIDE, round(ink.shape[1] * height / ink.shape[0]))
+    if width > MAX_ASPECT * height:
+        raise ValueError(f"a line of {ink.shape[1]} x {ink.shape[0]} px is more than {MAX_ASPECT} times as wide as high")
+    scaled = Image.fromarray(ink).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(scaled)[None]  # (1, height, W')
+
+
+def ink_map(pixels: np.ndarray) -> np.ndarray:
+    """Stretch the contrast: uint8 (H, W), the paper's grey and lighter 0, the darkest ink 255."""
+    dark, middle, light = _percentiles(pixels, (0.5, 50, 99.5))
+    if middle - dark < light - middle:  # most of a line's picture is paper, so here the ground is dark
+        pixels, dark, middle = 255 - pixels, 255 - light, 255 - middle
+    if middle - dark < MIN_CONTRAST:
+        return np.zeros_like(pixels)
+    stretch = np.arange(256.0)  # a look-up table: grey level -> ink
+    stretch = (0.95 * middle - stretch) / (0.95 * middle - dark)  # 5 % under the paper's grey: its grain is no ink
+    return np.rint(255 * stretch.clip(0, 1)).astype(np.uint8)[pixels]
+
+
+def cut_to_ink(ink: np.ndarray) -> np.ndarray:
+    """`ink` without its empty margins, but for a rim; unchanged where there is no ink. uint8 (H, W)."""
+    dark = ink > 96
+    rows, columns = np.flatnonzero(dark.sum(axis=1) > 1), np.flatnonzero(dark.any(axis=0))
+    if not len(rows) or not len(columns):
+        return ink
+    rim = 2 + (rows[-1] - rows[0]) // 16
+    top, left = max(rows[0] - rim, 0), max(columns[0] - 2 * rim, 0)
+    return ink[top : max(rows[-1] + rim + 1, top + MIN_SIDE), left : max(columns[-1] + 2 * rim + 1, left + MIN_SIDE)]
+
+
+def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
+    """Grey levels below which these shares of the pixels lie, from the histogram: faster than sorting."""
+    shares = np.cumsum(np.bincount(pixels.ravel(), minlength=256)) / pixels.size
+    return [int(np.searchsorted(shares, percent / 100)) for percent in percents]
+
+
+def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
+    """Cut lines, narrow ones first, into batches whose padded width (N x Wmax) is at most `batch_width` px.
+
+    Returns the indices of each batch. With `rng` the order within a tenth of a width is by chance, so that
+    lines meet other lines in each epoch. A line wider than `batch_width` is a batch of its own.
+    """
+    widths = np.asarray(widths)
+    keys = widths if rng is None else widths * rng.uniform(0.95, 1.05, len(widths))
+    cut: list[list[int]] = []
+    widest = 0
+    for index in np.argsort(keys, kind="stable"):
+        widest = max(widest, widths[index])
+        if not cut or widest * (len(cut[-1]) + 1) > batch_width:
+            cut.append([])
+            widest = widths[index]
+        cut[-1].append(index)
+    return [np.array(batch) for batch in cut]
+
+
+def batch(line_images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pad line images, each uint8 (1, H, W), with paper at the right to one width.
+
+    Returns float32 (N, 1, H, Wmax), paper 0 to ink 1, and the true widths int64 (N,).
+    """
+    widths = np.array([image.shape[2] for image in line_images])
+    padded = np.zeros((len(line_images), 1, line_images[0].shape[1], widths.max()), dtype=np.float32)
+    for row, image in zip(padded, line_images, strict=True):
+        row[:, :, : image.shape[2]] = image
+    return padded / 255, widths

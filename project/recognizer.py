@@ -1,0 +1,143 @@
+"""The trained recogniser: its files, what it answers, and how it becomes a registered MLflow model.
+
+The only room that knows the model format: `weights.safetensors` and `recognizer.json`, nothing pickled.
+"""
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import safetensors.torch
+import torch
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from project.charset import BLANK, Charset
+from project.crnn import CRNN
+from project.decoding import DECODERS
+from project.images import MIN_SIDE, batch, line_image, width_batches
+from project.registry import MODEL_NAME
+
+BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
+CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else in frames that only pad a batch
+DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A network with what is needed to read with it: the charset, and the height of its line images (px)."""
+
+    network: CRNN
+    charset: Charset
+    height: int
+
+    def save(self, folder: str | Path) -> None:
+        """Write `weights.safetensors` and `recognizer.json` into `folder`."""
+        safetensors.torch.save_file(self.network.state_dict(), Path(folder, "weights.safetensors"))
+        settings = {"charset": self.charset.characters, "height": self.height, **self.network.shape}
+        Path(folder, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Recognizer":
+        """The recogniser whose files are in `folder`."""
+        settings = json.loads(Path(folder, "recognizer.json").read_text("utf-8"))
+        charset, height = Charset(settings.pop("charset")), settings.pop("height")
+        network = CRNN(len(charset), **settings).to(memory_format=torch.channels_last).eval()
+        network.load_state_dict(safetensors.torch.load_file(Path(folder, "weights.safetensors")))
+        return cls(network, charset, height)
+
+    def line_image(self, picture: np.ndarray) -> np.ndarray:
+        """A picture, uint8 (H, W) with 0 black to 255 white -> what the network reads, uint8 (1, height, W')."""
+        return line_image(picture, self.height)
+
+    @torch.inference_mode()
+    def log_probs(self, line_images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Line images, each uint8 (1, height, W) -> log-probs (T, C) of each, in their order."""
+        answers: list[np.ndarray] = [np.empty(0)] * len(line_images)
+        for chosen in width_batches([image.shape[2] for image in line_images], BATCH_WIDTH):
+            padded, widths = batch([line_images[index] for index in chosen])
+            log_probs, input_lengths = self.network(torch.from_numpy(padded), torch.from_numpy(widths))  # (T, N, C)
+            for column, index in enumerate(chosen):
+                answers[index] = log_probs[: input_lengths[column], column].numpy()  # (T, C)
+        return answers
+
+    def read(self, line_images: Sequence[np.ndarray], decoder: str = "best_path") -> list[str]:
+        """The text of each line image, uint8 (1, height, W). decoder: one of `decoding.DECODERS`."""
+        decode = DECODERS[decoder]
+        return [self.charset.decode(decode(log_probs)) for log_probs in self.log_probs(line_images)]
+
+
+def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:
+    """The served model's input, numbers (N, 1, H, W) from 0 black to 255 white -> N pictures uint8 (H, W).
+
+    ValueError names what is wrong: the shape, a number that is not finite, a number out of range.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 4 or pixels.shape[0] < 1 or pixels.shape[1] != 1 or min(pixels.shape[2:]) < MIN_SIDE:
+        raise ValueError(f"inputs must be (N, 1, H, W) with N >= 1, H and W >= {MIN_SIDE}; got shape {pixels.shape}")
+    if not np.isfinite(pixels).all():
+        raise ValueError("inputs must be finite numbers; got a NaN, a null or an infinity")
+    if pixels.min() < 0 or pixels.max() > 255:
+        raise ValueError(f"inputs must be from 0 (black) to 255 (white); got {pixels.min():g} to {pixels.max():g}")
+    return list(np.rint(pixels[:, 0]).astype(np.uint8))
+
+
+def answer(log_probs: Sequence[np.ndarray]) -> list[list[list[float]]]:
+    """Log-probs (T, C) of each line -> nested lists (N, Tmax, C): the shorter ones go on with certain blanks,
+    which every decoder skips.
+    """
+    frames, classes = max(map(len, log_probs)), log_probs[0].shape[1]
+    padded = np.full((len(log_probs), frames, classes), IMPOSSIBLE)
+    padded[:, :, BLANK] = CERTAIN
+    for row, line in zip(padded, log_probs, strict=True):
+        row[: len(line)] = line.clip(IMPOSSIBLE)
+    return padded.round(DIGITS).tolist()
+
+
+def register(recognizer: Recognizer, example: np.ndarray, description: str, tags: dict[str, str]) -> ModelVersion:
+    """Log the recogniser as a model of the active run, and register it as a version of `MODEL_NAME`.
+
+    example: a picture, uint8 (H, W), that goes with the model as its input example.
+    """
+    package = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        files, code = Path(folder, "recognizer"), Path(folder, package.name)
+        files.mkdir()
+        recognizer.save(files)
+        shutil.copytree(package, code, ignore=lambda _, names: [name for name in names if not name.endswith(".py")])
+        model = mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            python_model=str(package / "cnn_text_identifier.py"),  # model from code: no pickle
+            artifacts={"recognizer": str(files)},
+            code_paths=[str(code)],
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))]),
+                outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, -1, len(recognizer.charset)))]),
+            ),
+            input_example=example[None, None].astype(np.float32),
+            pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
+        )
+    client = mlflow.MlflowClient()
+    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
+        client.create_registered_model(MODEL_NAME, description=REGISTERED_DESCRIPTION)
+    version = mlflow.register_model(model.model_uri, MODEL_NAME, tags=tags)
+    return client.update_model_version(MODEL_NAME, version.version, description)
+
+
+REGISTERED_DESCRIPTION = (
+    "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of at least "
+    f"{MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` decodes them."
+)
+
+
+def _version(package: str) -> str:
+    """The installed version without its local tag (`+cpu`), which no index has."""
+    return importlib.metadata.version(package).split("+")[0]

@@ -1,0 +1,211 @@
+"""Lines + settings -> a trained network. The loop is open and flat: forward, loss, backward, step, log."""
+
+import copy
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from project import metrics
+from project.augmentation import augment
+from project.charset import BLANK, Charset
+from project.crnn import CRNN
+from project.decoding import best_path
+from project.files import replaced
+from project.images import batch, width_batches
+from project.lines import Line
+
+WARM_UP = 100  # steps to the full learning rate
+MAX_NORM = 1.0  # of the gradient, clipped
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a training run may vary. Pixels are those of the line image, after scaling to `height`."""
+
+    seed: int = 1
+    epochs: int = 10
+    minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
+    batch_width: int = 6144  # px: the padded widths of a batch, added up
+    learning_rate: float = 3e-3  # at the top of the schedule
+    height: int = 40  # px
+    width: int = 128  # channels of the last convolution
+    hidden: int = 128  # units of an LSTM, a direction
+    layers: int = 2  # bidirectional LSTMs
+    dropout: float = 0.2
+    augmentation: float = 1.0  # strength; 0 is none
+    shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
+    short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
+    average: float = 0.995  # decay of the moving average of the weights, which is what is kept
+    patience: int = 5  # epochs without a lower CER on the validation split before the run stops
+
+    def __post_init__(self):
+        for name in ("epochs", "minutes", "batch_width", "learning_rate", "height", "hidden", "layers", "patience"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass
+class Validation:
+    """How a network reads the validation split: the figures, and each line's prediction in the lines' order."""
+
+    figures: dict[str, float]
+    predictions: list[str]
+
+
+def train(
+    settings: Settings,
+    charset: Charset,
+    train_lines: Sequence[Line],
+    validation_lines: Sequence[Line],
+    on_epoch: Callable[[int, dict[str, float], list[str]], None] = lambda epoch, figures, predictions: None,
+    checkpoint: Path | None = None,
+) -> CRNN:
+    """Train a network from nothing, and return it with the weights that read the validation split best.
+
+    `on_epoch` is told, after each epoch (counted from 1): its number, its figures (`train_loss` and `val_loss`
+    in nats a character, `val_cer`, `val_wer`, `avg_edit_distance`, `train_lines_per_s`), and the predictions of
+    the validation lines. `checkpoint` is written after each epoch; if it is there at the start, training goes on
+    from it. The same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
+    """
+    torch.manual_seed(settings.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = CRNN(len(charset), settings.width, settings.hidden, settings.layers, settings.dropout)
+    network = network.to(device, memory_format=torch.channels_last)
+    average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
+    parts = {"network": network, "average": average, "best": best, "optimizer": optimizer}
+    done = {"epochs": 0, "steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0}
+    if checkpoint and checkpoint.exists():
+        done = resume(checkpoint, parts)
+    all_widths = [line.image.shape[2] for line in train_lines]
+    budget = 60 * settings.minutes
+
+    for epoch in range(done["epochs"] + 1, settings.epochs + 1):
+        started = time.monotonic()
+        rng = np.random.default_rng((settings.seed, epoch))
+        torch.manual_seed(settings.seed * 1_000_003 + epoch)  # so that a resumed run draws the same numbers
+        order = width_batches(all_widths, settings.batch_width, rng)
+        if epoch > settings.short_first:
+            rng.shuffle(order)
+        network.train()
+        summed_loss = characters = seen = 0
+        for index, chosen in enumerate(tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1)):
+            seconds = done["seconds"] + time.monotonic() - started
+            progress = max((epoch - 1 + index / len(order)) / settings.epochs, seconds / budget)
+            if progress >= 1:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, done["steps"], progress)
+
+            images, widths, targets, target_lengths = tensors([train_lines[i] for i in chosen], device)
+            images, widths = augment(images, widths, settings.augmentation)
+            features, input_lengths = network.features(images, widths)  # (N, F, T), (N,)
+            loss = ctc_loss(network.log_probs(features, input_lengths), targets, input_lengths, target_lengths)
+            objective = loss
+            if settings.shortcut_weight:
+                shortcut = network.shortcut_log_probs(features)
+                objective = loss + settings.shortcut_weight * ctc_loss(shortcut, targets, input_lengths, target_lengths)
+            optimizer.zero_grad()
+            (objective / target_lengths.sum()).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+            optimizer.step()
+
+            done["steps"] += 1
+            follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
+            summed_loss += loss.item()
+            characters += int(target_lengths.sum())
+            seen += len(chosen)
+        if not seen:
+            break
+        seconds = time.monotonic() - started
+        validation = validate(average, charset, validation_lines, settings.batch_width)
+        figures = {"train_loss": summed_loss / characters, "train_lines_per_s": seen / seconds, **validation.figures}
+        if figures["val_cer"] < done["best_cer"]:
+            best.load_state_dict(average.state_dict())
+            done |= {"best_cer": figures["val_cer"], "best_epoch": epoch}
+        done |= {"epochs": epoch, "seconds": done["seconds"] + time.monotonic() - started}
+        log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
+        on_epoch(epoch, figures, validation.predictions)
+        if checkpoint:
+            save(checkpoint, parts, done)
+        if epoch - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
+            break
+    return best.cpu()
+
+
+def learning_rate(settings: Settings, steps: int, progress: float) -> float:
+    """Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017, section 3). progress: 0..1."""
+    return settings.learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def tensors(lines: Sequence[Line], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """images (N, 1, H, Wmax), widths (N,), targets (all labels, one line after another), target_lengths (N,)."""
+    images, widths = batch([line.image for line in lines])
+    targets = torch.tensor([label for line in lines for label in line.labels])
+    target_lengths = torch.tensor([len(line.labels) for line in lines])
+    return torch.from_numpy(images).to(device), torch.from_numpy(widths).to(device), targets.to(device), target_lengths
+
+
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """-log p(targets), summed over the lines (Graves et al. 2006, section 4). log_probs: (T, N, C).
+
+    A line that the augmentation made too narrow for its text counts as 0 rather than as infinity.
+    """
+    return functional.ctc_loss(log_probs, targets, input_lengths, target_lengths, BLANK, "sum", zero_infinity=True)
+
+
+@torch.no_grad()
+def follow(average: CRNN, network: CRNN, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * network (Polyak averaging); counters are copied."""
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+@torch.inference_mode()
+def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
+    """Read the lines by best path. `network` is in evaluation mode, and charset and lines belong to it."""
+    device = next(network.parameters()).device
+    predictions, summed_loss = [""] * len(lines), 0.0
+    for chosen in width_batches([line.image.shape[2] for line in lines], batch_width):
+        images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
+        log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
+        summed_loss += ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
+        for column, i in enumerate(chosen):
+            predictions[i] = charset.decode(best_path(log_probs[: input_lengths[column], column].cpu().numpy()))
+    texts = [line.text for line in lines]
+    figures = {
+        "val_loss": summed_loss / sum(map(len, texts)),
+        "val_cer": metrics.cer(texts, predictions),
+        "val_wer": metrics.wer(texts, predictions),
+        "avg_edit_distance": metrics.average_edit_distance(texts, predictions),
+    }
+    return Validation(figures, predictions)
+
+
+def save(checkpoint: Path, parts: dict, done: dict) -> None:
+    """Write all that training needs to go on, in one step."""
+    with replaced(checkpoint) as path:
+        torch.save({"done": done, **{name: part.state_dict() for name, part in parts.items()}}, path)
+
+
+def resume(checkpoint: Path, parts: dict) -> dict:
+    """Put each part back into the state that `save` wrote; returns how far training was."""
+    state = torch.load(checkpoint, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    log.info("going on after epoch %d from %s", state["done"]["epochs"], checkpoint)
+    return state["done"]
