@@ -1,6 +1,7 @@
 """Handwritten lines to text, with MLflow around it. One image goes through these rooms, from file to text:
 
 dataset      where line images and transcriptions come from, and which split each is in
+texts        English that is worth writing by hand: prose and records; no text in two splits
 synthetic    text + a handwriting font -> a line image: the embedded default data
 images       any picture of a line -> the line image that the network reads; a padded batch of them
 charset      text <-> labels

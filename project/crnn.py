@@ -76,7 +76,7 @@ class CRNN(nn.Module):
 
     def features(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, H, W) in [0, 1] and true widths (N,) -> (N, F, T) and input_lengths (N,)."""
-        assert images.ndim == 4 and images.shape[1] == 1, f"expected (N, 1, H, W), got {tuple(images.shape)}"
+        assert images.shape[1:2] == (1,), f"expected (N, 1, H, W), got {tuple(images.shape)}"
         images = nn.functional.pad(images, (0, -images.shape[3] % FRAME_WIDTH))  # whole frames
         input_lengths = (widths + FRAME_WIDTH - 1) // FRAME_WIDTH  # (N,)
         features = images.contiguous(memory_format=torch.channels_last)

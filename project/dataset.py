@@ -10,13 +10,13 @@ import hashlib
 import logging
 import unicodedata
 from collections.abc import Callable
+from numbers import Number
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
-HELD_OUT = 0.1  # share of the lines that go to a split which the data set does not have
+HELD_OUT = 0.1  # share of the training lines that go to a split which the data set does not have
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ def read_table(path: Path) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "image": [_picture(cell, path.parent) for cell in table["image"]],
-            "text": [normalize(text) if isinstance(text, str) else "" for text in table["text"]],
-            "writer": table["writer"].astype(str) if "writer" in table else "",
-            "split": table["split"].astype(str) if "split" in table else "",
+            "text": [normalize(_string(cell)) for cell in table["text"]],
+            "writer": [_string(cell) for cell in table["writer"]] if "writer" in table else "",
+            "split": [_string(cell) for cell in table["split"]] if "split" in table else "",
             "source": [f"{path}:{row}" for row in range(1, len(table) + 1)],
         }
     )
@@ -82,7 +82,14 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _text_table(separator: str, quoting: int) -> Callable[[Path], pd.DataFrame]:
     """A reader that takes every cell as it is written: "NA" and "null" are texts too."""
-    return lambda path: pd.read_csv(path, sep=separator, quoting=quoting, dtype=str, keep_default_na=False)
+
+    def read(path: Path) -> pd.DataFrame:
+        table = pd.read_csv(path, sep=separator, quoting=quoting, dtype=str, keep_default_na=False)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for names of rows
+            raise ValueError("its rows have more cells than its header; a text with a separator in it needs quotes")
+        return table
+
+    return read
 
 
 READERS = {
@@ -98,33 +105,48 @@ def _picture(cell: object, folder: Path) -> bytes | str:
         cell = cell.get("bytes") or cell.get("path") or b""
     if isinstance(cell, bytes):
         return cell
-    return str((folder / str(cell)).resolve())
+    return str((folder / cell).resolve()) if isinstance(cell, str) and cell else b""
+
+
+def _string(cell: object) -> str:
+    """A cell as text; "" where it is missing, or is neither text nor a number."""
+    return str(cell) if isinstance(cell, str | Number) and cell == cell else ""
 
 
 def hold_out(rows: pd.DataFrame, split: str, seed: int) -> pd.DataFrame:
-    """Move about a tenth of the rows in `train` to `split`: whole writers, or single lines where there are none."""
+    """Move about a tenth of the rows in `train` to `split`: whole writers, or single lines where there are none.
+
+    ValueError if `train` would be empty after it.
+    """
     train = rows.index[rows["split"] == "train"]
+    if len(train) < 2:
+        raise ValueError(f"data: {len(rows)} rows are too few to hold out the split '{split}'")
     hands = rows.loc[train, "writer"]
-    by_writer = hands.nunique() > 2 and not (hands == "").any()
-    if not by_writer:
-        log.warning("no writers are named: '%s' is held out by line, so its hands occur in training too", split)
+    if hands.nunique() < 2 or (hands == "").any():
+        log.warning("too few writers are named: '%s' is held out by line, so its hands occur in training too", split)
         hands = pd.Series(train.astype(str), index=train)
-    shuffled = np.random.default_rng(seed).permutation(np.sort(hands.unique()))
-    lines_so_far = hands.value_counts()[shuffled].cumsum()
-    chosen = shuffled[: max(1, int((lines_so_far <= HELD_OUT * len(rows)).sum()))]
+    sizes = hands.value_counts().sort_index().sample(frac=1, random_state=seed)
+    room = HELD_OUT * len(train)
+    chosen = []
+    for hand, size in sizes.items():
+        if size <= room and len(chosen) < len(sizes) // 2:  # where one hand wrote most, others stay beside it
+            chosen.append(hand)
+            room -= size
     rows = rows.copy()
-    rows.loc[hands.index[hands.isin(chosen)], "split"] = split
+    rows.loc[hands.index[hands.isin(chosen or [sizes.idxmin()])], "split"] = split
     return rows
 
 
 def digest(rows: pd.DataFrame) -> str:
     """A fingerprint of the pictures, transcriptions and splits of a data set: 16 hexadecimal digits.
 
-    A picture given by its path counts as the path: a data set on a slow disk is not read twice.
+    A picture given by its path counts by what the file holds, or by nothing where there is no such file.
     """
     fingerprint = hashlib.sha256()
     for row in rows.itertuples():
-        image = row.image if isinstance(row.image, bytes) else row.image.encode()
+        image = row.image
+        if isinstance(image, str):
+            image = Path(image).read_bytes() if Path(image).is_file() else b""
         fingerprint.update(b"%d %s" % (len(image), image))
         fingerprint.update(f"{row.text}\n{row.split}\n".encode())
     return fingerprint.hexdigest()[:16]

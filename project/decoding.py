@@ -43,11 +43,11 @@ def prefix_beam_search(log_probs: np.ndarray, beam_width: int = 25) -> list[tupl
                 if repeats:  # without a blank between, the repeat is still the same letter
                     blank, last = grown[prefix]
                     grown[prefix] = (blank, np.logaddexp(last, in_label + step))
-                longer = prefix + (label,)
+                longer = (*prefix, label)
                 blank, last = grown[longer]
                 grown[longer] = (blank, np.logaddexp(last, (in_blank if repeats else either) + step))
-        best = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:beam_width]
-        beam = dict(best)
+        possible = [item for item in grown.items() if max(item[1]) > -math.inf]
+        beam = dict(sorted(possible, key=lambda item: -np.logaddexp(*item[1]))[:beam_width])
     return [(list(prefix), float(np.logaddexp(*ends))) for prefix, ends in beam.items()]
 
 

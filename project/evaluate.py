@@ -19,7 +19,9 @@ AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memor
 log = logging.getLogger(__name__)
 
 
-def read_rows(recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path") -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_rows(
+    recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the pictures of `rows` (see `dataset.read_rows`) and compare with their texts.
 
     Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `edit_distance`, `cer`) and the rows
@@ -40,9 +42,13 @@ def read_rows(recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_p
         predictions = recognizer.read(line_images, decoder)
         read += [(row.source, row.writer, row.text, text) for row, text in zip(readable, predictions, strict=True)]
     if not read:
-        raise ValueError(f"none of the {len(rows)} rows can be read, the first because: {rejected[0][0]}: {rejected[0][2]}")
+        raise ValueError(
+            f"none of the {len(rows)} rows can be read, the first because: {rejected[0][0]}: {rejected[0][2]}"
+        )
     lines = pd.DataFrame(read, columns=["source", "writer", "text", "prediction"])
-    lines["edit_distance"] = [metrics.total_edits([t], [p]) for t, p in zip(lines["text"], lines["prediction"], strict=True)]
+    lines["edit_distance"] = [
+        metrics.total_edits([t], [p]) for t, p in zip(lines["text"], lines["prediction"], strict=True)
+    ]
     lines["cer"] = lines["edit_distance"] / lines["text"].str.len()
     return lines, pd.DataFrame(rejected, columns=["source", "text", "reason"])
 

@@ -1,8 +1,11 @@
 """One training run in MLflow: from a data set and settings to a registered version, with all that it leaves behind."""
 
 import dataclasses
+import hashlib
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import git
@@ -10,6 +13,7 @@ import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
@@ -35,6 +39,7 @@ class Data:
     """A data set that is ready to train on: its usable lines by split, in the order of `rows`."""
 
     source: str
+    path: Path
     rows: pd.DataFrame
     digest: str
     charset: Charset
@@ -61,7 +66,10 @@ def load_data(data: str, height: int, seed: int, synthetic_lines: Mapping[str, i
     """
     path = synthetic.synthesize(None, dict(synthetic_lines), seed) if data == "synthetic" else data
     rows = dataset.read_data_set(path, seed)
-    charset = Charset.from_texts(rows.loc[rows["split"] == "train", "text"])
+    texts = rows.loc[rows["split"] == "train", "text"]
+    if not any(texts):
+        raise ValueError(f"data: {data}: none of the {len(texts)} training rows has a text")
+    charset = Charset.from_texts(texts)
     usable = {
         split: usable_lines(rows[rows["split"] == split], charset, height, FRAME_WIDTH) for split in dataset.SPLITS
     }
@@ -69,25 +77,27 @@ def load_data(data: str, height: int, seed: int, synthetic_lines: Mapping[str, i
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
     lines = {split: lines for split, (lines, _) in usable.items()}
-    return Data(data, rows, dataset.digest(rows), charset, lines, rejected)
+    return Data(data, Path(path), rows, dataset.digest(rows), charset, lines, rejected)
 
 
 def run(name: str, question: str, settings: Settings, data: Data) -> Run:
-    """Train, log and register one version. The MLflow run is FAILED if anything raises.
+    """Train, log and register one version.
 
-    A run that was killed is taken up again, in the same MLflow run, by the same call: see `checkpoint_of`.
+    The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
+    the same folder takes the run up again after its last epoch.
     """
     mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(run_name=name, description=question, log_system_metrics=True) as active:
+    validation = data.lines["validation"]
+    with own_checkpoint(name, settings, data) as checkpoint, tracked(name, question, checkpoint) as run_id:
         log_inputs(settings, data)
-        history: list[dict[str, float]] = []
-
-        def on_epoch(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:
-            history.append(figures)
-            mlflow.log_metrics(figures, step=epoch)
-            log_predictions(data.lines["validation"], predictions, epoch)
-
-        network = train(settings, data.charset, data.lines["train"], data.lines["validation"], on_epoch)
+        network, history = train(
+            settings,
+            data.charset,
+            data.lines["train"],
+            validation,
+            on_epoch=lambda epoch, figures, predictions: log_epoch(run_id, validation, epoch, figures, predictions),
+            checkpoint=checkpoint,
+        )
         log_curves(name, history)
         best = min(history, key=lambda figures: figures["val_cer"])
         version = register(
@@ -96,12 +106,68 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
             description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
             tags={"run_name": name, "data": data.source, "data_digest": data.digest, "val_cer": str(best["val_cer"])},
         )
-        registered = Recognizer.load(registry.download_recognizer(version))
-        test_lines, _ = read_rows(registered, data.rows[data.rows["split"] == "test"])
-        figures = {f"test_{name}": figure for name, figure in error_rates(test_lines).items()}
-        mlflow.log_metrics(figures)
-        mlflow.log_table(test_lines, "test_lines.json")
-    return Run(name, active.info.run_id, version, history, figures, test_lines)
+        test_lines, test_figures = log_test(version, data.rows[data.rows["split"] == "test"])
+    figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
+    return Run(name, run_id, version, history, figures, test_lines)
+
+
+@contextmanager
+def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
+    """A checkpoint file for this run, which no other process writes to; deleted when the run has finished.
+
+    It is the one that a killed run of the same name, settings and data left, if there is one.
+    """
+    fingerprint = hashlib.sha256(repr((settings, data.digest)).encode()).hexdigest()[:12]
+    CHECKPOINTS.mkdir(exist_ok=True)
+    for number in itertools.count(1):
+        checkpoint = CHECKPOINTS / f"{name}-{fingerprint}-{number}.pt"
+        lock = FileLock(checkpoint.with_suffix(".lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue  # a run that is still going on
+        try:
+            yield checkpoint
+            checkpoint.unlink(missing_ok=True)
+            checkpoint.with_suffix(".run").unlink(missing_ok=True)
+        finally:
+            lock.release()
+        return
+
+
+@contextmanager
+def tracked(name: str, question: str, checkpoint: Path) -> Iterator[str]:
+    """An active MLflow run, new or the one that `checkpoint` belongs to; yields its id, which is kept beside it."""
+    kept = checkpoint.with_suffix(".run")
+    run_id = kept.read_text() if checkpoint.exists() and kept.exists() else None
+    if run_id and not mlflow.search_runs(filter_string=f"attributes.run_id = '{run_id}'", output_format="list"):
+        run_id = None  # it was made on another tracking server, or deleted
+    if not run_id:
+        checkpoint.unlink(missing_ok=True)
+    with mlflow.start_run(run_id=run_id, run_name=name, description=question, log_system_metrics=True) as active:
+        kept.write_text(active.info.run_id)
+        try:
+            yield active.info.run_id
+        except KeyboardInterrupt:
+            mlflow.end_run("KILLED")
+            raise
+
+
+def log_epoch(
+    run_id: str, lines: Sequence[Line], epoch: int, figures: dict[str, float], predictions: list[str]
+) -> None:
+    """The figures of an epoch, and some validation lines with what was read in them. Once, however often it is told."""
+    steps = {metric.step for metric in mlflow.MlflowClient().get_metric_history(run_id, "val_cer")}
+    if epoch in steps:
+        return
+    mlflow.log_metrics(figures, step=epoch)
+    shown = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
+    figure = pictures.reading_sheet(
+        [lines[i].image for i in shown], [lines[i].text for i in shown], [predictions[i] for i in shown]
+    )
+    figure.canvas.draw()
+    mlflow.log_image(np.asarray(figure.canvas.buffer_rgba()), key="predictions", step=epoch)
+    plt.close(figure)
 
 
 def log_inputs(settings: Settings, data: Data) -> None:
@@ -110,7 +176,9 @@ def log_inputs(settings: Settings, data: Data) -> None:
     mlflow.set_tag(MLFLOW_GIT_COMMIT, git_commit())
     for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
         table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]]
-        logged = mlflow.data.from_pandas(table, source=data.source, name=f"{Path(data.source).name} {split}", digest=data.digest)
+        logged = mlflow.data.from_pandas(
+            table, source=data.path.resolve().as_uri(), name=f"{Path(data.source).name} {split}", digest=data.digest
+        )
         mlflow.log_input(logged, context=context)
     mlflow.log_text(data.charset.characters, "charset.txt")
     mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
@@ -126,17 +194,6 @@ def git_commit() -> str:
         return "none"
 
 
-def log_predictions(lines: list[Line], predictions: list[str], epoch: int) -> None:
-    """Draw a few validation lines with what is read in them, by step: the UI shows how reading improves."""
-    shown = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
-    figure = pictures.reading_sheet(
-        [lines[i].image for i in shown], [lines[i].text for i in shown], [predictions[i] for i in shown]
-    )
-    figure.canvas.draw()
-    mlflow.log_image(np.asarray(figure.canvas.buffer_rgba()), key="predictions", step=epoch)
-    plt.close(figure)
-
-
 def log_curves(name: str, history: list[dict[str, float]]) -> None:
     """`loss.png`, `val_loss.png` and `avg_edit_distance.png`."""
     for file, figure_name in CURVES.items():
@@ -144,6 +201,18 @@ def log_curves(name: str, history: list[dict[str, float]]) -> None:
         pictures.draw_curve(ax, {name: history}, figure_name, figure_name)
         mlflow.log_figure(figure, f"{file}.png")
         plt.close(figure)
+
+
+def log_test(version: ModelVersion, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
+
+    Rows that could not be trained on count too, as long as their pictures can be read.
+    """
+    lines, _ = read_rows(Recognizer.load(registry.download_recognizer(version)), rows)
+    figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
+    mlflow.log_metrics(figures)
+    mlflow.log_table(lines, "test_lines.json")
+    return lines, figures
 
 
 def crown(runs: Sequence[Run]) -> ModelVersion:

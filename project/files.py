@@ -21,6 +21,6 @@ def replaced(path: str | Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o644)  # mkstemp gives 0600; the file it replaces could be read by others too
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

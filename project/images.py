@@ -26,13 +26,15 @@ def read_picture(source: bytes | str | Path) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"{name}: {picture.width} x {picture.height} px; at most {MAX_PIXELS} px are read")
+                raise ValueError(f"{name}: {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read")
             return _grey(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise ValueError(f"{name}: no such file") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{name}: too many pixels; at most {MAX_PIXELS} are read") from None
     except UnidentifiedImageError:
         raise ValueError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
 
 
@@ -60,7 +62,9 @@ def line_image(pixels: np.ndarray, height: int) -> np.ndarray:
     ink = cut_to_ink(ink_map(pixels))
     width = max(MIN_SIDE, round(ink.shape[1] * height / ink.shape[0]))
     if width > MAX_ASPECT * height:
-        raise ValueError(f"a line of {ink.shape[1]} x {ink.shape[0]} px is more than {MAX_ASPECT} times as wide as high")
+        raise ValueError(
+            f"a line of {ink.shape[1]} x {ink.shape[0]} px is more than {MAX_ASPECT} times as wide as high"
+        )
     scaled = Image.fromarray(ink).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(scaled)[None]  # (1, height, W')
 

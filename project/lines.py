@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from project.charset import Charset
 from project.images import line_image, read_picture
@@ -22,10 +23,12 @@ class Line:
 
 def frames_needed(labels: Sequence[int]) -> int:
     """The shortest T that CTC can align `labels` with: a frame a label, and a blank between repeats."""
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
-def usable_lines(rows: pd.DataFrame, charset: Charset, height: int, frame_width: int) -> tuple[list[Line], pd.DataFrame]:
+def usable_lines(
+    rows: pd.DataFrame, charset: Charset, height: int, frame_width: int
+) -> tuple[list[Line], pd.DataFrame]:
     """Decode the pictures and transcriptions of `rows` (see `dataset.read_data_set`).
 
     Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable

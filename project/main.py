@@ -1,4 +1,4 @@
-"""Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom without a browser, and print its summary."""
+"""Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom, and print its summary."""
 
 import argparse
 import os

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class Recognizer:
 
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors` and `recognizer.json` into `folder`."""
-        safetensors.torch.save_file(self.network.state_dict(), Path(folder, "weights.safetensors"))
+        weights = {name: weight.contiguous() for name, weight in self.network.state_dict().items()}
+        safetensors.torch.save_file(weights, Path(folder, "weights.safetensors"))
         settings = {"charset": self.charset.characters, "height": self.height, **self.network.shape}
         Path(folder, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
 
@@ -108,7 +110,8 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
     example: a picture, uint8 (H, W), that goes with the model as its input example.
     """
     package = Path(__file__).parent
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*type hints")  # MLflow wants them, but they cannot say "a 4-D array"
         files, code = Path(folder, "recognizer"), Path(folder, package.name)
         files.mkdir()
         recognizer.save(files)

@@ -70,13 +70,15 @@ def train(
     validation_lines: Sequence[Line],
     on_epoch: Callable[[int, dict[str, float], list[str]], None] = lambda epoch, figures, predictions: None,
     checkpoint: Path | None = None,
-) -> CRNN:
-    """Train a network from nothing, and return it with the weights that read the validation split best.
+) -> tuple[CRNN, list[dict[str, float]]]:
+    """Train a network from nothing; returns it with the weights that read the validation split best, and the
+    figures of each epoch: `train_loss` and `val_loss` in nats a character, `val_cer`, `val_wer`,
+    `avg_edit_distance`, `train_lines_per_s`.
 
-    `on_epoch` is told, after each epoch (counted from 1): its number, its figures (`train_loss` and `val_loss`
-    in nats a character, `val_cer`, `val_wer`, `avg_edit_distance`, `train_lines_per_s`), and the predictions of
-    the validation lines. `checkpoint` is written after each epoch; if it is there at the start, training goes on
-    from it. The same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
+    `on_epoch` is told, after each epoch (counted from 1): its number, its figures, and the predictions of the
+    validation lines. `checkpoint` is written before that; if it is there at the start, training goes on from it,
+    and `on_epoch` hears of its last epoch once more, since nobody knows whether it did before.
+    The same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -85,13 +87,18 @@ def train(
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     parts = {"network": network, "average": average, "best": best, "optimizer": optimizer}
-    done = {"epochs": 0, "steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0}
+    done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
+    history = done["history"]
     if checkpoint and checkpoint.exists():
         done = resume(checkpoint, parts)
+        history = done["history"]
+        on_epoch(len(history), history[-1], done["predictions"])
     all_widths = [line.image.shape[2] for line in train_lines]
     budget = 60 * settings.minutes
 
-    for epoch in range(done["epochs"] + 1, settings.epochs + 1):
+    for epoch in range(len(history) + 1, settings.epochs + 1):
+        if len(history) - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
+            break
         started = time.monotonic()
         rng = np.random.default_rng((settings.seed, epoch))
         torch.manual_seed(settings.seed * 1_000_003 + epoch)  # so that a resumed run draws the same numbers
@@ -100,10 +107,12 @@ def train(
             rng.shuffle(order)
         network.train()
         summed_loss = characters = seen = 0
-        for index, chosen in enumerate(tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1)):
+        for index, chosen in enumerate(
+            tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1)
+        ):
             seconds = done["seconds"] + time.monotonic() - started
-            progress = max((epoch - 1 + index / len(order)) / settings.epochs, seconds / budget)
-            if progress >= 1:
+            progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, seconds / budget))
+            if seen and progress == 1:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(settings, done["steps"], progress)
@@ -126,22 +135,19 @@ def train(
             summed_loss += loss.item()
             characters += int(target_lengths.sum())
             seen += len(chosen)
-        if not seen:
-            break
         seconds = time.monotonic() - started
         validation = validate(average, charset, validation_lines, settings.batch_width)
         figures = {"train_loss": summed_loss / characters, "train_lines_per_s": seen / seconds, **validation.figures}
         if figures["val_cer"] < done["best_cer"]:
             best.load_state_dict(average.state_dict())
             done |= {"best_cer": figures["val_cer"], "best_epoch": epoch}
-        done |= {"epochs": epoch, "seconds": done["seconds"] + time.monotonic() - started}
+        history.append(figures)
+        done |= {"seconds": done["seconds"] + time.monotonic() - started, "predictions": validation.predictions}
         log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
-        on_epoch(epoch, figures, validation.predictions)
         if checkpoint:
             save(checkpoint, parts, done)
-        if epoch - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
-            break
-    return best.cpu()
+        on_epoch(epoch, figures, validation.predictions)
+    return best.cpu(), history
 
 
 def learning_rate(settings: Settings, steps: int, progress: float) -> float:
@@ -207,5 +213,5 @@ def resume(checkpoint: Path, parts: dict) -> dict:
     state = torch.load(checkpoint, weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    log.info("going on after epoch %d from %s", state["done"]["epochs"], checkpoint)
+    log.info("going on after epoch %d from %s", len(state["done"]["history"]), checkpoint)
     return state["done"]

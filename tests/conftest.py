@@ -1,0 +1,91 @@
+"""What several tests share: a real tracking server, a checkout with its trained versions, and a served version."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def serving(command: list[str], health: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen]:
+    """Run a server in a process group of its own until `health` answers, and end the whole group afterwards."""
+    log = (folder / "server.log").open("w")
+    server = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        for _ in range(600):
+            assert server.poll() is None, (folder / "server.log").read_text()
+            try:
+                urllib.request.urlopen(health, timeout=1)
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        else:
+            raise TimeoutError(f"{health} did not answer: {(folder / 'server.log').read_text()}")
+        yield server
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def tracking_server(tmp_path_factory) -> Iterator[str]:
+    """The URI of a real MLflow server, set for the client as well."""
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with serving(command, f"http://127.0.0.1:{port}/health", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+        os.environ["MLFLOW_TRACKING_URI"] = uri = f"http://127.0.0.1:{port}"
+        mlflow.set_tracking_uri(uri)
+        yield uri
+        mlflow.set_tracking_uri(None)
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Path:
+    """What a user has after `git clone`, in a folder that tests may write to."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("MLproject", "python_env.yaml", "requirements.txt", "handwriting_classifier.ipynb"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "project", folder / "project", ignore=shutil.ignore_patterns("*.json", "__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tracking_server, checkout) -> str:
+    """`mlflow run .` as a user types it, with small parameters: what it printed."""
+    command = ["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "mlp"]
+    command += ["-P", "epochs=2", "-P", "train_lines=400"]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def served(trained, checkout, tmp_path_factory) -> Iterator[int]:
+    """The port at which `mlflow run . -e serve_model` serves the champion."""
+    port = free_port()
+    command = ["mlflow", "run", str(checkout), "-e", "serve_model", "--env-manager", "local"]
+    command += ["--experiment-name", "mlp", "-P", f"port={port}"]
+    with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path_factory.mktemp("served")):
+        yield port

@@ -1,0 +1,253 @@
+"""Data sets as people bring them: tables and folders, their splits, and what is said of one that is not right."""
+
+import io
+import unicodedata
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from project.dataset import SPLITS, digest, normalize, read_data_set
+
+
+def png(grey=0):
+    """A small picture of one grey; another grey is another picture."""
+    file = io.BytesIO()
+    Image.new("L", (40, 20), grey).save(file, "PNG")
+    return file.getvalue()
+
+
+def table(lines=30, writers=10, **columns):
+    """A data set without splits: every writer has the same number of lines."""
+    rows = {"image": [png()] * lines, "text": [f"line {k}" for k in range(lines)]}
+    return pd.DataFrame(rows | {"writer": [f"writer {k % writers}" for k in range(lines)]} | columns)
+
+
+def written(path, frame):
+    """`frame` as the file that `path` names; its parent is made."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+def split_of(rows, writer):
+    return set(rows.loc[rows["writer"] == writer, "split"])
+
+
+STRUCT = {"bytes": png(), "path": "elsewhere.png"}
+
+
+@pytest.mark.parametrize("cell", [STRUCT, png()], ids=["hugging_face_struct", "plain_bytes"])
+def test_a_parquet_table_holds_the_pictures_themselves(tmp_path, cell):
+    rows = read_data_set(written(tmp_path / "lines.parquet", table(image=[cell] * 30)))
+    assert list(rows.columns) == ["image", "text", "writer", "split", "source"]
+    assert set(rows["image"]) == {png()}
+    assert list(rows["text"]) == [f"line {k}" for k in range(30)]
+
+
+@pytest.mark.parametrize("cell", ["scans/a.png", {"bytes": None, "path": "scans/a.png"}], ids=["path", "struct"])
+def test_a_path_is_relative_to_its_table_and_not_to_where_one_is(tmp_path, monkeypatch, cell):
+    path = written(tmp_path / "data" / "lines.parquet", table(image=[cell] * 30))
+    monkeypatch.chdir(tmp_path)
+    assert set(read_data_set(path.relative_to(tmp_path))["image"]) == {str(tmp_path / "data" / "scans" / "a.png")}
+
+
+def test_a_csv_table_has_commas_and_quotes_in_quotes(tmp_path):
+    path = tmp_path / "lines.csv"
+    path.write_text('image,text\na.png,"Dear Tom, ""yes"", he said"\nb.png,it\'s\nc.png,"5"" nails"\n')
+    rows = read_data_set(path)
+    assert list(rows["text"]) == ['Dear Tom, "yes", he said', "it's", '5" nails']
+    assert list(rows["image"]) == [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+
+
+def test_in_a_tsv_table_quotes_and_commas_are_characters_like_others(tmp_path):
+    path = tmp_path / "lines.tsv"
+    path.write_text('image\ttext\na.png\t"yes", he said\nb.png\t5" nails\nc.png\t"\n')
+    assert list(read_data_set(path)["text"]) == ['"yes", he said', '5" nails', '"']
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_words_that_look_like_missing_values_or_numbers_are_texts(tmp_path, suffix):
+    texts = ["NA", "null", "", "None", "nan", "007", "1.50", "TRUE"]
+    frame = pd.DataFrame({"image": ["a.png"] * len(texts), "text": texts})
+    assert list(read_data_set(written(tmp_path / f"lines.{suffix}", frame))["text"]) == texts
+
+
+def test_what_is_missing_in_a_parquet_table_is_empty_and_a_number_is_read_as_it_is_printed(tmp_path):
+    frame = pd.DataFrame({"image": [png(), None, png()], "text": ["a", None, "b"], "writer": [1, None, 2]})
+    rows = read_data_set(written(tmp_path / "lines.parquet", frame.assign(split=["train", None, "test"])))
+    assert list(rows["image"]) == [png(), b"", png()]
+    assert list(rows["text"]) == ["a", "", "b"]
+    assert list(rows["writer"]) == ["1.0", "", "2.0"]  # pandas has no missing whole numbers
+    numbers = written(tmp_path / "numbers.parquet", table(3, text=[7, 42, 1999]))
+    assert list(read_data_set(numbers)["text"]) == ["7", "42", "1999"]
+
+
+def test_the_source_names_the_file_and_the_row_counted_from_1(tmp_path):
+    train, test = (written(tmp_path / f"{split}.csv", table(3, image="a.png")) for split in ("train", "test"))
+    rows = read_data_set(tmp_path)
+    assert list(rows["source"]) == [f"{train}:{row}" for row in (1, 2, 3)] + [f"{test}:{row}" for row in (1, 2, 3)]
+
+
+def test_the_index_that_pandas_saved_with_a_table_does_not_matter(tmp_path):
+    frame = pd.concat([table(10, 5), table(10, 5)])  # every label of its index comes twice
+    rows = read_data_set(written(tmp_path / "lines.parquet", frame))
+    assert len(rows) == 20
+    assert rows["split"].value_counts().to_dict() == {"train": 12, "validation": 4, "test": 4}  # a writer has 4 lines
+
+
+def test_a_folder_gives_each_table_the_split_of_its_name_whatever_its_kind(tmp_path):
+    written(tmp_path / "train.parquet", table(5))
+    written(tmp_path / "validation.csv", table(3, image="a.png"))
+    (tmp_path / "test.tsv").write_text("image\ttext\na.png\tabc\n")
+    (tmp_path / "README.md").write_text("not a table")
+    assert list(read_data_set(tmp_path)["split"]) == ["train"] * 5 + ["validation"] * 3 + ["test"]
+
+
+def test_a_table_with_a_column_split_is_taken_at_its_word_and_an_empty_cell_means_train(tmp_path):
+    splits = ["train", "", "validation", "test", "test", "train"]
+    rows = read_data_set(written(tmp_path / "lines.csv", table(6, image="a.png", split=splits)))
+    assert list(rows["split"]) == ["train", "train", "validation", "test", "test", "train"]
+
+
+def test_held_out_splits_are_a_tenth_of_the_lines_and_of_writers_that_are_in_no_other(tmp_path, caplog):
+    written(tmp_path / "train.parquet", table(lines=300, writers=30))
+    rows = read_data_set(tmp_path)
+    # A writer has 10 lines. test: 30 of 300 lines. validation: 27 of the 270 that are left, so 2 writers.
+    assert rows["split"].value_counts().to_dict() == {"train": 250, "test": 30, "validation": 20}
+    assert all(len(split_of(rows, writer)) == 1 for writer in rows["writer"].unique())
+    assert not caplog.text
+
+
+def test_what_is_held_out_depends_on_the_seed_only(tmp_path):
+    path = written(tmp_path / "lines.parquet", table(lines=300, writers=30))
+    splits = [list(read_data_set(path, seed)["split"]) for seed in (0, 0, 1)]
+    assert splits[0] == splits[1] != splits[2]
+
+
+def test_a_split_that_is_given_is_left_as_it_is(tmp_path):
+    written(tmp_path / "train.parquet", table(lines=100, writers=20))
+    written(tmp_path / "test.parquet", table(lines=7, writer="the test's hand"))
+    rows = read_data_set(tmp_path)
+    assert rows["split"].value_counts().to_dict() == {"train": 90, "validation": 10, "test": 7}
+    assert split_of(rows, "the test's hand") == {"test"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_writer_of_most_lines_is_not_held_out_and_others_stay_beside_it(tmp_path, seed):
+    hands = ["a busy hand"] * 90 + [f"hand {k}" for k in range(10)]
+    rows = read_data_set(written(tmp_path / "lines.parquet", table(100, writer=hands)), seed)
+    assert split_of(rows, "a busy hand") == {"train"}
+    # test: 5 of the 11 hands, and no more than half. validation: 3 of the 6 that are left.
+    assert rows.groupby("split")["writer"].nunique().to_dict() == {"train": 3, "validation": 3, "test": 5}
+
+
+def test_three_writers_are_enough_for_three_splits(tmp_path, caplog):
+    rows = read_data_set(written(tmp_path / "lines.parquet", table(lines=9, writers=3)))
+    assert rows.groupby("split")["writer"].nunique().to_dict() == dict.fromkeys(SPLITS, 1)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("writer", ["", "always the same", [""] + ["a", "b"] * 50 + [""] * 99])
+def test_where_no_writers_are_known_lines_are_held_out_with_a_warning(tmp_path, caplog, writer):
+    rows = read_data_set(written(tmp_path / "lines.csv", table(200, image="a.png", writer=writer)))
+    # 20 of 200 lines, then 18 of 180
+    assert rows["split"].value_counts().to_dict() == {"train": 162, "test": 20, "validation": 18}
+    assert caplog.text.count("is held out by line, so its hands occur in training too") == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("  two \t words\n", "two words"),
+        ("no\u00a0break and\u3000wide", "no break and wide"),
+        (unicodedata.normalize("NFD", "déjà vu"), "déjà vu"),
+        (" \n ", ""),
+    ],
+)
+def test_texts_are_composed_and_every_run_of_white_space_is_one_space(tmp_path, raw, text):
+    assert normalize(raw) == text
+    path = written(tmp_path / "lines.parquet", table(3, text=raw))
+    assert set(read_data_set(path)["text"]) == {text}
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere does not exist; it is a table .* or a folder"):
+        read_data_set(tmp_path / "nowhere")
+
+
+def test_a_folder_without_tables_is_named_with_what_was_looked_for(tmp_path):
+    (tmp_path / "lines.parquet").touch()
+    with pytest.raises(ValueError, match=r"holds no table train, validation or test \(\.parquet, \.csv or \.tsv\)"):
+        read_data_set(tmp_path)
+
+
+def test_a_missing_column_is_named_with_those_there_are(tmp_path):
+    frame = pd.DataFrame({"image": ["a.png"], "label": ["abc"]})
+    with pytest.raises(ValueError, match=r"lines\.csv has no column text; its columns are \['image', 'label'\]"):
+        read_data_set(written(tmp_path / "lines.csv", frame))
+    with pytest.raises(ValueError, match=r"has no column image or text; its columns are \['label'\]"):
+        read_data_set(written(tmp_path / "labels.csv", frame[["label"]]))
+
+
+def test_an_unknown_suffix_is_named_with_those_that_are_known(tmp_path):
+    (tmp_path / "lines.xlsx").touch()
+    with pytest.raises(ValueError, match=r"lines\.xlsx is not one of \.parquet, \.csv, \.tsv"):
+        read_data_set(tmp_path / "lines.xlsx")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_an_empty_file_is_named(tmp_path, suffix):
+    (tmp_path / f"lines.{suffix}").touch()
+    with pytest.raises(ValueError, match=rf"lines\.{suffix} cannot be read as {suffix}: "):
+        read_data_set(tmp_path / f"lines.{suffix}")
+
+
+def test_a_parquet_file_cut_short_is_named(tmp_path):
+    path = written(tmp_path / "lines.parquet", table())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"lines\.parquet cannot be read as parquet: "):
+        read_data_set(path)
+
+
+@pytest.mark.parametrize("lines", ["a.png,Dear Tom, yes\nb.png,no\n", "b.png,no\na.png,Dear Tom, yes\n"])
+def test_a_comma_that_should_have_been_in_quotes_does_not_shift_the_columns(tmp_path, lines):
+    path = tmp_path / "lines.csv"
+    path.write_text("image,text\n" + lines)
+    with pytest.raises(ValueError, match=r"lines\.csv cannot be read as csv: "):
+        read_data_set(path)
+
+
+def test_an_unknown_split_is_named_with_those_that_are_allowed(tmp_path):
+    path = written(tmp_path / "lines.csv", table(3, image="a.png", split=["train", "dev", "Test"]))
+    with pytest.raises(ValueError, match=r"names the splits \['Test', 'dev'\]; allowed are train, validation, test"):
+        read_data_set(path)
+
+
+def test_a_data_set_without_training_rows_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no row is in the split 'train'; splits are \['test'\]"):
+        read_data_set(written(tmp_path / "lines.csv", table(3, image="a.png", split="test")))
+
+
+def test_two_rows_cannot_be_in_three_splits(tmp_path):
+    with pytest.raises(ValueError, match="2 rows are too few to hold out the split 'validation'"):
+        read_data_set(written(tmp_path / "lines.parquet", table(2)))
+
+
+def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
+    rows = read_data_set(written(tmp_path / "lines.parquet", table(4, split=["train", "train", "validation", "test"])))
+    same = read_data_set(written(tmp_path / "copy.csv", rows.assign(image="a.png"))).assign(image=rows["image"])
+    assert digest(same.assign(writer="another name")) == digest(rows)
+    assert len(digest(rows)) == 16
+    digests = {digest(rows)}
+    for column, value in (("image", png(grey=1)), ("image", str(tmp_path / "a.png")), ("text", "x"), ("split", "test")):
+        for row in (0, 1):
+            changed = rows.copy()
+            changed.at[row, column] = value
+            digests.add(digest(changed))
+    assert len(digests) == 1 + 4 * 2
+    assert digest(rows[:3]) not in digests
+    assert digest(rows[::-1]) not in digests

@@ -1,0 +1,297 @@
+"""The front door: each entry point through `mlflow run`, against a real tracking server and a really served model."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from contextlib import suppress
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import ExecutionException
+from PIL import Image
+
+from project import registry
+from project.images import read_picture
+from project.recognizer import Recognizer
+from tests.conftest import free_port
+
+
+@pytest.fixture
+def run(trained, checkout, capfd):
+    """`run("sampler", seed=1)` is `mlflow run . -e sampler -P seed=1`; returns the MLflow run and what was printed."""
+
+    def run_entry_point(entry_point, **parameters):
+        capfd.readouterr()
+        with suppress(ExecutionException):  # the run's status says so too, and it is what the tests look at
+            mlflow.projects.run(
+                str(checkout), entry_point, parameters=parameters, experiment_name="mlp", env_manager="local"
+            )
+        latest = mlflow.search_runs(experiment_names=["mlp"], max_results=1, output_format="list")[0]
+        assert latest.data.tags["mlflow.project.entryPoint"] == entry_point
+        return latest, "".join(capfd.readouterr())
+
+    return run_entry_point
+
+
+@pytest.fixture(scope="module")
+def answered(served, checkout):
+    """The files that `sampler` and `poster` write, after one line has gone through both."""
+    for entry_point, parameters in (("sampler", {"seed": "1"}), ("poster", {"port": str(served)})):
+        mlflow.projects.run(
+            str(checkout), entry_point, parameters=parameters, experiment_name="mlp", env_manager="local"
+        )
+    return {path: path.read_bytes() for path in (checkout / "project").glob("*.json")}
+
+
+@pytest.fixture
+def posted(answered):
+    """A line was sampled and posted, and the answer has come."""
+    for path, content in answered.items():
+        path.write_bytes(content)
+
+
+def artifact(run, path):
+    return mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path)
+
+
+def fails(run, words, entry_point, **parameters):
+    """The entry point says `words`, shows no traceback, and its run is FAILED."""
+    ran, printed = run(entry_point, **parameters)
+    assert words in printed
+    assert "Traceback (most recent call last)" not in printed.split("=== Running command")[1].split("mlflow.cli")[0]
+    assert ran.info.status == "FAILED"
+
+
+# ------------------------------------------------------------------------------------------- as the user works
+
+
+def test_one_line_goes_all_the_way_from_picture_to_text(run, served, checkout):
+    sampled, printed = run("sampler", seed="7")
+    body = json.loads((checkout / "project/text_image.json").read_text())
+    pixels = np.array(body["inputs"])
+    assert list(body) == ["inputs"]
+    assert pixels.ndim == 4
+    assert pixels.dtype == int
+    assert np.array_equal(read_picture(artifact(sampled, "text_image.png")), pixels[0, 0])
+    transcription = sampled.data.tags["transcription"]
+    assert f"transcription: {transcription}" in printed
+
+    posted, _ = run("poster", port=str(served))
+    answer = json.loads((checkout / "project/prediction.json").read_text())
+    assert list(answer) == ["predictions"]
+    assert posted.info.status == "FINISHED"
+
+    inferred, printed = run("inferrer")
+    text = inferred.data.tags["text"]
+    assert f"text: {text}" in printed
+    assert f"transcription: {transcription}" in printed
+    assert inferred.data.metrics["cer"] >= 0
+
+    recognizer = Recognizer.load(registry.download_recognizer(registry.find_version("champion")))
+    assert recognizer.read([recognizer.line_image(pixels[0, 0].astype(np.uint8))]) == [text]
+
+
+def test_the_sampler_takes_any_line_by_chance_and_the_same_for_a_seed(run):
+    pictures = {run("sampler", seed="3")[0].data.tags["picture"] for _ in range(2)}
+    assert len(pictures) == 1
+    assert run("sampler")[0].info.status == "FINISHED"
+
+
+def test_a_picture_of_the_user_s_own_is_read_and_nothing_is_claimed_about_its_text(run, served, tmp_path):
+    path = tmp_path / "my photo's line.jpg"
+    line = np.random.default_rng(0).integers(0, 256, (50, 300, 3), dtype=np.uint8)
+    Image.fromarray(line).save(path)
+    _, printed = run("sampler", image=str(path))
+    assert "its transcription is not known" in printed
+    assert run("poster", port=str(served))[0].info.status == "FINISHED"
+    inferred, printed = run("inferrer")
+    assert "text: " in printed
+    assert "CER" not in printed
+    assert "cer" not in inferred.data.metrics
+
+
+@pytest.mark.parametrize(("model_version", "decoder"), [("1", "best_path"), ("2", "beam"), ("latest", "best_path")])
+def test_any_version_of_the_same_charset_can_decode(run, posted, model_version, decoder):
+    ran, _ = run("inferrer", model_version=model_version, decoder=decoder)
+    assert ran.info.status == "FINISHED"
+
+
+def test_evaluate_ends_with_its_figures_as_one_line_of_json(run, checkout, tmp_path):
+    names = sorted((checkout / "project/test_inputs").glob("*.png"))[:3]
+    texts = [name.with_suffix(".gt.txt").read_text().strip() for name in names]
+    table = tmp_path / "lines.csv"
+    pd.DataFrame({"image": [*map(str, names), "missing.png"], "text": [*texts, "no picture"]}).to_csv(
+        table, index=False
+    )
+    ran, printed = run("evaluate", data=str(table), model_version="2")
+    figures = json.loads([line for line in printed.splitlines() if line.startswith("{")][-1])
+    assert figures["lines"] == 3
+    assert figures["rejected"] == 1
+    assert f"left out: {table}:4: " in printed
+    assert ran.data.metrics["cer"] == pytest.approx(figures["cer"])
+    assert ran.data.tags["version"] == "2"
+
+
+# --------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("gone.png", None, "gone.png: no such file"),
+        ("paper.pdf", b"%PDF-1.7", "paper.pdf: not a picture"),
+        ("note.png", b"just text", "note.png: not a picture"),
+    ],
+)
+def test_what_is_no_picture_fails_and_the_old_text_image_stays(run, posted, checkout, tmp_path, name, content, words):
+    before = (checkout / "project/text_image.json").read_bytes()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    fails(run, words, "sampler", image=str(tmp_path / name))
+    assert (checkout / "project/text_image.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["not json", '{"inputs": []}', '{"inputs": [[1, 2], [3, 4]]}'])
+def test_a_wrong_text_image_is_not_sent_or_refused_and_the_old_prediction_stays(run, posted, served, checkout, content):
+    before = (checkout / "project/prediction.json").read_bytes()
+    (checkout / "project/text_image.json").write_text(content)
+    ran, _ = run("poster", port=str(served))
+    assert ran.info.status == "FAILED"
+    assert (checkout / "project/prediction.json").read_bytes() == before
+
+
+def test_without_a_server_the_poster_fails_in_words(run, posted, checkout):
+    before = (checkout / "project/prediction.json").read_bytes()
+    port = str(free_port())
+    fails(run, f"http://127.0.0.1:{port}/invocations: curl: (7) Failed to connect", "poster", port=port)
+    assert (checkout / "project/prediction.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("predictions", "words"),
+    [
+        ([[[0.0, -1.0]]], "was it another version that was served?"),
+        ("NaN", "holds NaN or infinity"),
+        (["text"], "3-D list of numbers"),
+    ],
+)
+def test_a_prediction_of_something_else_fails_in_words(run, posted, checkout, predictions, words):
+    path = checkout / "project/prediction.json"
+    answer = json.loads(path.read_text())
+    if predictions == "NaN":
+        answer["predictions"][0][0][0] = float("nan")
+    else:
+        answer["predictions"] = predictions
+    path.write_text(json.dumps(answer))
+    fails(run, words, "inferrer")
+
+
+@pytest.mark.parametrize("entry_point", ["inferrer", "serve_model"])
+def test_an_unknown_version_is_named_with_those_there_are(run, posted, entry_point):
+    words = "it has the versions [1, 2, 3], 'latest' and the aliases {'champion': "
+    fails(run, words, entry_point, model_version="99", **({} if entry_point == "inferrer" else {"port": free_port()}))
+
+
+@pytest.mark.parametrize("entry_point", ["poster", "serve_model"])
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_out_of_range_is_named(run, entry_point, port):
+    fails(run, f"port: {port} is not one of 1..65535", entry_point, port=port)
+
+
+def test_a_port_in_use_is_named(run, served):
+    fails(run, f"port {served}: Address already in use", "serve_model", port=str(served))
+
+
+def test_a_data_path_that_does_not_exist_is_named(run, tmp_path):
+    for entry_point in ("evaluate", "main"):
+        fails(run, f"{tmp_path / 'nowhere'} does not exist", entry_point, data=str(tmp_path / "nowhere"))
+
+
+def test_a_table_without_texts_is_named_with_its_columns(run, tmp_path):
+    table = tmp_path / "lines.csv"
+    table.write_text("image,label\na.png,a\n")
+    for entry_point in ("evaluate", "main"):
+        fails(run, "has no column text; its columns are ['image', 'label']", entry_point, data=str(table))
+
+
+@pytest.mark.parametrize("parameters", [{"epochs": "2.5"}, {"seed": "-1"}])
+def test_a_number_of_the_main_job_that_makes_no_sense_is_named(run, parameters):
+    ((name, value),) = parameters.items()
+    fails(run, f"{name}: '{value}' is not a whole number", "main", **parameters)
+
+
+def test_every_start_and_every_error_is_in_the_log(run, checkout):
+    run("sampler", image="no-such-picture.png")
+    log = (checkout / "log.log").read_text()
+    assert "sampler INFO" in log
+    assert "--image=no-such-picture.png" in log
+    assert "ValueError: no-such-picture.png: no such file" in log
+    assert "Traceback" in log
+
+
+# ------------------------------------------------------------------------------------------------ the server
+
+
+def invoke(port, body, content_type="application/json"):
+    """POST a body; returns the status and the answer, which must be strict JSON."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": content_type}
+    )
+
+    def not_json(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response, parse_constant=not_json)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error, parse_constant=not_json)
+
+
+def test_pictures_of_any_size_are_read_and_a_batch_like_its_lines_alone(served):
+    rng = np.random.default_rng(0)
+    for height, width in ((8, 8), (64, 500), (33, 1111), (200, 90)):
+        batch = rng.integers(0, 256, (3, 1, height, width))
+        status, together = invoke(served, json.dumps({"inputs": batch.tolist()}))
+        assert status == 200
+        for picture, expected in zip(batch, together["predictions"], strict=True):
+            _, alone = invoke(served, json.dumps({"inputs": picture[None].tolist()}))
+            frames = len(alone["predictions"][0])
+            assert np.allclose(alone["predictions"][0], expected[:frames], atol=2e-3)
+            assert all(frame[0] == 0 and max(frame[1:]) == -99 for frame in expected[frames:])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "nonsense",
+        "{}",
+        '{"inputs": []}',
+        '{"inputs": [[1, 2]]}',
+        '{"inputs": [[[[1, 2], [3]]]]}',
+        '{"inputs": "text"}',
+        json.dumps({"inputs": np.zeros((1, 3, 40, 40)).tolist()}),
+        json.dumps({"inputs": np.zeros((1, 1, 40, 1)).tolist()}),
+        json.dumps({"inputs": np.full((1, 1, 10, 10), np.nan).tolist()}),
+        json.dumps({"inputs": np.full((1, 1, 10, 10), 256).tolist()}),
+        json.dumps({"inputs": np.full((1, 1, 10, 10), -1).tolist()}),
+        json.dumps({"inputs": np.zeros((1, 1, 10, 10)).tolist()}).replace("0.0", "null"),
+        json.dumps({"inputs": np.zeros((1, 1, 8, 2000)).tolist()}),
+    ],
+)
+def test_a_malformed_body_is_answered_with_400_and_strict_json(served, body):
+    status, answer = invoke(served, body)
+    assert status == 400, answer
+    assert answer["message"]
+
+
+def test_curl_as_in_the_readme_works(served, run, checkout):
+    run("sampler", seed="1")
+    command = ["curl", "-sS", "--fail-with-body", "-H", "Content-Type: application/json"]
+    command += ["-d", f"@{checkout / 'project/text_image.json'}", f"http://127.0.0.1:{served}/invocations"]
+    answer = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(answer.stdout)["predictions"]

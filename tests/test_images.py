@@ -1,0 +1,153 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from project.images import MIN_SIDE, batch, cut_to_ink, line_image, read_picture, width_batches
+
+
+def drawn(width=200, height=60, paper=230, ink=40):
+    """A grey picture with two strokes, and paper all around."""
+    picture = Image.new("L", (width, height), paper)
+    ImageDraw.Draw(picture).line([(30, 15), (50, 45), (width - 30, 15)], fill=ink, width=4)
+    return picture
+
+
+def saved(picture, kind="PNG", **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def similar(a, b, tolerance=3.0):
+    return a.shape == b.shape and np.abs(a.astype(float) - b).mean() < tolerance
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "BMP", "GIF"])
+def test_every_usual_file_format_is_read(kind):
+    assert similar(read_picture(saved(drawn(), kind)), np.asarray(drawn()))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "LA", "1"])
+def test_every_usual_mode_is_read_as_the_same_grey(mode):
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    picture = drawn(paper=255, ink=0)
+    assert similar(read_picture(saved(picture.convert(mode), kind)), np.asarray(picture))
+
+
+def test_sixteen_bits_a_pixel_are_scaled_down():
+    deep = Image.fromarray(np.asarray(drawn()).astype(np.uint16) * 257)
+    assert similar(read_picture(saved(deep)), np.asarray(drawn()))
+
+
+def test_what_is_transparent_is_paper():
+    ink_only = Image.new("RGBA", (100, 40), (0, 0, 0, 0))
+    ImageDraw.Draw(ink_only).line([(10, 10), (90, 30)], fill=(0, 0, 0, 255), width=4)
+    pixels = read_picture(saved(ink_only))
+    assert pixels[0, 0] == 255
+    assert pixels.min() == 0
+
+
+def test_a_photo_taken_sideways_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
+    sideways = drawn().transpose(Image.Transpose.ROTATE_90)
+    assert similar(read_picture(saved(sideways, "JPEG", exif=exif)), np.asarray(drawn()))
+
+
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.7 no picture", b"plain text"])
+def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "line.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"line\.png: not a picture"):
+        read_picture(path)
+
+
+def test_a_picture_cut_short_is_refused():
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        read_picture(saved(drawn(), "JPEG")[:-400])
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.png: no such file"):
+        read_picture(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("side", [7_000, 20_000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
+    with pytest.raises(ValueError, match="at most 40000000 are read"):
+        read_picture(saved(Image.new("1", (side, side))))
+
+
+def test_a_line_image_has_the_height_asked_for_and_keeps_its_aspect():
+    for height in (24, 40, 64):
+        image = line_image(np.asarray(drawn()), height)
+        ink = cut_to_ink(255 - np.asarray(drawn(paper=255, ink=0)))
+        assert image.dtype == np.uint8
+        assert image.shape[:2] == (1, height)
+        assert image.shape[2] / height == pytest.approx(ink.shape[1] / ink.shape[0], rel=0.05)
+
+
+def test_paper_becomes_0_and_ink_255():
+    image = line_image(np.asarray(drawn(paper=200, ink=90)), 40)
+    assert image.min() == 0
+    assert image.max() > 240
+
+
+def test_light_on_dark_reads_as_dark_on_light():
+    pixels = np.asarray(drawn())
+    assert similar(line_image(255 - pixels, 40), line_image(pixels, 40), tolerance=0.5)
+
+
+def test_margins_do_not_count():
+    narrow, wide = drawn(), Image.new("L", (500, 200), 230)
+    wide.paste(narrow, (250, 90))
+    assert np.array_equal(line_image(np.asarray(wide), 40), line_image(np.asarray(narrow), 40))
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_picture_of_one_colour_is_empty_paper(grey):
+    assert line_image(np.full((50, 300), grey, dtype=np.uint8), 40).max() == 0
+
+
+@pytest.mark.parametrize("shape", [(MIN_SIDE, MIN_SIDE), (64, 10), (64, 20_000), (3000, 2000), (2000, 8)])
+def test_any_size_gives_a_line_image_or_an_error_in_words(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    try:
+        image = line_image(pixels, 40)
+    except ValueError as error:
+        assert "times as wide as high" in str(error)  # noqa: PT017
+    else:
+        assert image.shape[1] == 40
+        assert image.shape[2] >= MIN_SIDE
+
+
+@pytest.mark.parametrize("shape", [(7, 100), (100, 7), (10, 10, 3)])
+def test_a_size_that_cannot_be_a_line_is_named(shape):
+    with pytest.raises(ValueError, match="both at least 8 px"):
+        line_image(np.zeros(shape, dtype=np.uint8), 40)
+
+
+def test_a_batch_is_padded_with_paper_and_tells_true_widths():
+    images = [np.full((1, 4, width), 255, dtype=np.uint8) for width in (3, 5)]
+    padded, widths = batch(images)
+    assert padded.shape == (2, 1, 4, 5)
+    assert padded.dtype == np.float32
+    assert widths.tolist() == [3, 5]
+    assert padded[0, 0, 0].tolist() == [1, 1, 1, 0, 0]
+
+
+def test_width_batches_hold_every_line_once_within_the_budget():
+    widths = np.random.default_rng(0).integers(10, 400, 300)
+    for rng in (None, np.random.default_rng(1)):
+        cut = width_batches(widths, 1000, rng)
+        assert sorted(np.concatenate(cut)) == list(range(300))
+        assert all(len(chosen) * widths[chosen].max() <= 1000 for chosen in cut)
+    assert [widths[chosen].max() for chosen in width_batches(widths, 1000)] == sorted(
+        widths[chosen].max() for chosen in width_batches(widths, 1000)
+    )
+
+
+def test_a_line_wider_than_a_batch_comes_alone():
+    assert [chosen.tolist() for chosen in width_batches([5, 5000, 6], 1000)] == [[0, 2], [1]]

@@ -1,0 +1,141 @@
+"""From rows to lines that CTC can learn from; the last tests read the real data sets, where they are."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from project.charset import PRINTABLE_ASCII, Charset
+from project.dataset import SPLITS, read_data_set
+from project.images import line_image, read_picture
+from project.lines import frames_needed, usable_line, usable_lines
+
+CHARSET = Charset("ab")  # a is 1, b is 2
+HEIGHT = 32
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def png():
+    """A zigzag of ink on paper."""
+    picture = Image.new("L", (160, 48), 235)
+    ImageDraw.Draw(picture).line([(10, 8), (40, 40), (70, 8), (110, 40), (150, 8)], fill=30, width=4)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def rows_of(*pictures_and_texts):
+    rows = [(image, text, f"lines.csv:{row}") for row, (image, text) in enumerate(pictures_and_texts, start=1)]
+    return pd.DataFrame(rows, columns=["image", "text", "source"])
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("ab", 2),  # a b
+        ("aa", 3),  # a blank a: without the blank, CTC reads one a
+        ("aab", 4),  # a blank a b
+        ("aaa", 5),  # a blank a blank a
+        ("abab", 4),  # no letter beside its like
+    ],
+)
+def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
+    assert frames_needed(CHARSET.encode(text)) == frames
+
+
+def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    for picture in (png(), str(path)):
+        line = usable_line(picture, "abba", CHARSET, HEIGHT, 4)
+        assert line.image.dtype == np.uint8
+        assert line.image.shape[:2] == (1, HEIGHT)
+        assert line.image.min() == 0  # paper
+        assert line.image.max() > 240  # ink
+        assert np.array_equal(line.image, line_image(read_picture(png()), HEIGHT))
+        assert line.text == "abba"
+        assert line.labels == [1, 2, 2, 1]
+
+
+def test_a_line_with_just_the_frames_that_it_needs_is_used_and_with_one_less_is_not():
+    width = line_image(read_picture(png()), HEIGHT).shape[2]
+    two_frames = width - 1  # the second frame has one pixel of the picture
+    assert usable_line(png(), "a", CHARSET, HEIGHT, width).text == "a"
+    assert usable_line(png(), "ab", CHARSET, HEIGHT, two_frames).text == "ab"
+    with pytest.raises(ValueError, match="too narrow for its text: 1 frames, but CTC needs 2"):
+        usable_line(png(), "ab", CHARSET, HEIGHT, width)
+    with pytest.raises(ValueError, match="too narrow for its text: 2 frames, but CTC needs 3"):
+        usable_line(png(), "aa", CHARSET, HEIGHT, two_frames)
+
+
+def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_rest_is_used(tmp_path):
+    rows = rows_of(
+        (png(), "ab"),
+        (b"no picture", "ab"),
+        (png()[:-60], "ab"),
+        (b"", "ab"),
+        (str(tmp_path / "gone.png"), "ab"),
+        (str(tmp_path), "ab"),
+        (png(), ""),
+        (png(), "abc, a"),
+        (png(), "ab" * 100),
+        (png(), "ba"),
+    )
+    lines, rejected = usable_lines(rows, CHARSET, HEIGHT, 4)
+    assert [line.text for line in lines] == ["ab", "ba"]
+    assert list(rejected.columns) == ["source", "text", "reason"]
+    assert list(rejected["source"]) == [f"lines.csv:{row}" for row in range(2, 10)]
+    assert list(rejected["text"]) == ["ab"] * 5 + ["", "abc, a", "ab" * 100]
+    reasons = [
+        "not a picture",
+        "cannot be read as a picture",
+        "not a picture",
+        "gone.png: no such file",
+        "cannot be read as a picture",
+        "the text is empty",
+        "characters outside the charset: ' ,c' in 'abc, a'",
+        "but CTC needs 200",
+    ]
+    for expected, reason in zip(reasons, rejected["reason"], strict=True):
+        assert expected in reason
+
+
+def test_when_every_row_can_be_used_the_list_is_empty():
+    lines, rejected = usable_lines(rows_of((png(), "ab"), (png(), "b")), CHARSET, HEIGHT, 4)
+    assert len(lines) == 2
+    assert rejected.empty
+
+
+def test_when_no_row_can_be_used_the_first_reason_is_told():
+    rows = rows_of((png(), ""), (b"no picture", "ab"))
+    with pytest.raises(ValueError, match=r"none of the 2 rows .*, the first because: lines\.csv:1: the text is empty"):
+        usable_lines(rows, CHARSET, HEIGHT, 4)
+    with pytest.raises(ValueError, match=r"none of the 0 rows can be used$"):
+        usable_lines(rows[:0], CHARSET, HEIGHT, 4)
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not at {REAL_DATA}")
+@pytest.mark.parametrize(
+    ("name", "lines", "writers"),  # train, validation, test, as the data sets' README.md has them
+    [
+        ("unipen", (3485, 171, 274), (176, 14, 24)),
+        ("copiste", (3704, 363, 635), (158, 14, 27)),
+        ("bench-synthetic", (4000, 400, 200), None),
+    ],
+)
+def test_a_real_data_set_has_its_lines_and_writers_and_its_first_rows_can_be_used(name, lines, writers):
+    rows = read_data_set(REAL_DATA / name)
+    splits = [rows[rows["split"] == split] for split in SPLITS]
+    assert tuple(map(len, splits)) == lines
+    if writers:
+        assert tuple(split["writer"].nunique() for split in splits) == writers
+        assert rows["writer"].nunique() == sum(writers)  # no writer is in two splits
+    charset = Charset.from_texts([PRINTABLE_ASCII, *rows["text"]])
+    for split in splits:
+        usable, rejected = usable_lines(split[:5], charset, HEIGHT, 4)
+        assert len(usable) == 5, rejected.to_string()

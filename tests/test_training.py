@@ -1,0 +1,118 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from project.charset import Charset
+from project.crnn import FRAME_WIDTH
+from project.images import line_image
+from project.lines import Line, frames_needed
+from project.training import Settings, ctc_loss, learning_rate, train
+
+SMALL = Settings(epochs=60, patience=1000, width=32, hidden=48, layers=1, dropout=0, augmentation=0, batch_width=300, average=0.9)
+
+
+def written(text, charset):
+    picture = Image.new("L", (20 + 14 * len(text), 40), 235)
+    ImageDraw.Draw(picture).text((8, 4), text, fill=20, font=ImageFont.load_default(26))
+    return Line(line_image(np.asarray(picture), SMALL.height), text, charset.encode(text))
+
+
+@pytest.fixture(scope="module")
+def charset():
+    return Charset("abelot ")
+
+
+@pytest.fixture(scope="module")
+def handful(charset):
+    return [written(text, charset) for text in ("a", "bob", "table", "to bell", "a boat", "lot", "belt", "oboe")]
+
+
+def test_a_handful_of_lines_is_memorised(charset, handful):
+    told = []
+    network, history = train(SMALL, charset, handful, handful, lambda *epoch: told.append(epoch))
+    assert history[-1]["val_cer"] == 0
+    assert history[-1]["train_loss"] < history[0]["train_loss"] / 10
+    assert [number for number, _, _ in told] == list(range(1, len(history) + 1))
+    assert told[-1][2] == [line.text for line in handful]
+    assert not network.training
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(charset, handful):
+    settings = dataclasses.replace(SMALL, epochs=3, augmentation=1.0, dropout=0.2)
+
+    def losses(settings):
+        return [figures["val_loss"] for figures in train(settings, charset, handful, handful)[1]]
+
+    first = losses(settings)
+    assert losses(settings) == first
+    assert losses(dataclasses.replace(settings, seed=2)) != first
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_as_if_nothing_had_happened(charset, handful, tmp_path):
+    settings = dataclasses.replace(SMALL, epochs=4, augmentation=1.0, dropout=0.2)
+    whole, history = train(settings, charset, handful, handful)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, figures, predictions):
+        if epoch == 2:
+            raise Killed
+
+    told = []
+    with pytest.raises(Killed):
+        train(settings, charset, handful, handful, kill, tmp_path / "checkpoint.pt")
+    resumed, resumed_history = train(
+        settings, charset, handful, handful, lambda *epoch: told.append(epoch[0]), tmp_path / "checkpoint.pt"
+    )
+    assert told == [2, 3, 4]
+    assert [figures["val_loss"] for figures in resumed_history] == [figures["val_loss"] for figures in history]
+    for kept, expected in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(kept, expected)
+
+
+def test_training_stops_when_the_validation_split_reads_no_better(charset, handful):
+    settings = dataclasses.replace(SMALL, epochs=50, learning_rate=1e-9, patience=3)
+    assert len(train(settings, charset, handful, handful)[1]) == 4
+
+
+def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, handful):
+    settings = dataclasses.replace(SMALL, epochs=100_000, minutes=1 / 60, patience=100_000)
+    assert 1 <= len(train(settings, charset, handful, handful)[1]) < 1000
+
+
+def test_the_learning_rate_warms_up_and_ends_at_0():
+    settings = Settings(learning_rate=1.0)
+    assert learning_rate(settings, 0, 0.0) == pytest.approx(0.01)
+    assert learning_rate(settings, 1000, 0.0) == 1
+    assert learning_rate(settings, 1000, 0.5) == pytest.approx(0.5)
+    assert learning_rate(settings, 1000, 1.0) == pytest.approx(0)
+
+
+def test_the_loss_is_the_sum_over_all_paths():
+    # Two frames, P(blank) = 0.6, P(a) = 0.4: the paths that say "a" have 0.24 + 0.24 + 0.16 = 0.64.
+    log_probs = torch.tensor([[[0.6, 0.4]], [[0.6, 0.4]]]).log()
+    loss = ctc_loss(log_probs, torch.tensor([1]), torch.tensor([2]), torch.tensor([1]))
+    assert loss.item() == pytest.approx(-math.log(0.64))
+
+
+def test_a_line_too_narrow_for_its_text_costs_nothing_rather_than_everything():
+    log_probs = torch.zeros(2, 1, 3).log_softmax(2)
+    loss = ctc_loss(log_probs, torch.tensor([1, 1]), torch.tensor([2]), torch.tensor([2]))
+    assert frames_needed([1, 1]) == 3
+    assert loss.item() == 0
+
+
+@pytest.mark.parametrize("setting", ["epochs", "learning_rate", "height", "batch_width"])
+def test_a_setting_that_makes_no_sense_is_named(setting):
+    with pytest.raises(ValueError, match=f"{setting} must be more than 0, got -1"):
+        Settings(**{setting: -1})
+
+
+def test_frames_are_what_the_narrowness_of_a_line_is_measured_in(charset, handful):
+    for line in handful:
+        assert line.image.shape[2] / FRAME_WIDTH >= frames_needed(line.labels)
