@@ -14,9 +14,9 @@ training     lines + settings -> a trained network
 registry     which registered version is meant, and where its files are
 recognizer   the trained recogniser as an MLflow model
 evaluate     the CER and WER of a registered version
-experiment   one training run in MLflow, from data and settings to a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
+experiment   one training run in MLflow, from data and settings to a registered version
 
 A room imports only rooms above it. Entry points (main, serve_model, sampler, poster, text_identifier, evaluate)
-parse, call and print; `entry_point` and `files` are what they share.
+parse, call and print; `entry_point` is what they share, `files` what they hand to each other.
 """

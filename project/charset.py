@@ -1,10 +1,8 @@
 """Text <-> labels. Label 0 is CTC's blank, label k > 0 is the k-th character (Graves et al. 2006, section 3)."""
 
-import string
 from collections.abc import Iterable, Sequence
 
 BLANK = 0
-PRINTABLE_ASCII = "".join(sorted(string.ascii_letters + string.digits + string.punctuation + " "))
 
 
 class Charset:

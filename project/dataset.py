@@ -44,11 +44,11 @@ def read_data_set(data: str | Path, seed: int = 0) -> pd.DataFrame:
 
 def read_rows(data: str | Path) -> pd.DataFrame:
     """All rows of a table, or of a folder of tables, as they are: `split` is "" where it is not given."""
-    path = Path(data)
+    path = Path(data).expanduser().resolve()
     if path.is_file():
         return read_table(path)
     if not path.is_dir():
-        raise ValueError(f"data: {data} does not exist; it is a table (parquet, CSV, TSV) or a folder of such tables")
+        raise ValueError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder of such tables")
     tables = [(split, path / f"{split}{suffix}") for split in SPLITS for suffix in READERS]
     found = [read_table(table).assign(split=split) for split, table in tables if table.is_file()]
     if not found:
@@ -120,7 +120,7 @@ def hold_out(rows: pd.DataFrame, split: str, seed: int) -> pd.DataFrame:
     """
     train = rows.index[rows["split"] == "train"]
     if len(train) < 2:
-        raise ValueError(f"data: {len(rows)} rows are too few to hold out the split '{split}'")
+        raise ValueError(f"data: {len(train)} training rows are too few to hold out the split '{split}'")
     hands = rows.loc[train, "writer"]
     if hands.nunique() < 2 or (hands == "").any():
         log.warning("too few writers are named: '%s' is held out by line, so its hands occur in training too", split)

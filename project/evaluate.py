@@ -1,16 +1,15 @@
 """Entry point `evaluate`: the CER and WER of a registered version on any labelled table."""
 
-import argparse
 import json
 import logging
 
+import click
 import mlflow
 import pandas as pd
 from tqdm import tqdm
 
-from project import dataset, metrics, registry
+from project import dataset, entry_point, metrics, registry
 from project.decoding import DECODERS
-from project.entry_point import entry_point
 from project.images import read_picture
 from project.recognizer import Recognizer
 
@@ -19,15 +18,17 @@ AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memor
 log = logging.getLogger(__name__)
 
 
-def read_rows(
+def compare(
     recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the pictures of `rows` (see `dataset.read_rows`) and compare with their texts.
 
     Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `edit_distance`, `cer`) and the rows
     that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters that the
-    recogniser's charset lacks count as errors. ValueError if no row can be read.
+    recogniser's charset lacks count as errors. ValueError if there is none that can be read.
     """
+    if not len(rows):
+        raise ValueError("there are no rows to read")
     read, rejected = [], []
     for start in tqdm(range(0, len(rows), AT_ONCE), desc="reading", leave=False, mininterval=1):
         readable, line_images = [], []
@@ -59,29 +60,28 @@ def error_rates(lines: pd.DataFrame) -> dict[str, float]:
     return {"cer": metrics.cer(texts, predictions), "wer": metrics.wer(texts, predictions)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="a table, or a folder of tables, of which the test split is read")
-    parser.add_argument("--model-version", required=True, help="number, latest, or alias")
-    parser.add_argument("--decoder", required=True, choices=DECODERS)
-    arguments = parser.parse_args()
-
-    rows = dataset.read_rows(arguments.data)
-    if (rows["split"] == "test").any():
+@click.command()
+@click.option("--data", required=True, help="A table, or a folder of tables; the test split, where splits are given.")
+@click.option("--model-version", required=True, help="Number, latest, or alias.")
+@click.option("--decoder", required=True, type=click.Choice(list(DECODERS)))
+def main(data: str, model_version: str, decoder: str) -> None:
+    rows = dataset.read_rows(data)
+    split = "test" if (rows["split"] == "test").any() else "all"
+    if split == "test":
         rows = rows[rows["split"] == "test"]
-    version = registry.find_version(arguments.model_version)
-    recognizer = Recognizer.load(registry.download_recognizer(version))
-    lines, rejected = read_rows(recognizer, rows, arguments.decoder)
+    version = registry.find_version(model_version)
+    lines, rejected = compare(Recognizer.from_registry(version), rows, decoder)
 
     figures = error_rates(lines) | {"lines": len(lines), "rejected": len(rejected)}
-    mlflow.set_tag("version", version.version)
+    mlflow.set_tags({"version": version.version, "split": split})
     mlflow.log_metrics(figures)
     mlflow.log_table(lines, "lines.json")
     mlflow.log_text(rejected.to_csv(index=False), "rejected_rows.csv")
     for row in rejected.itertuples():
         print(f"left out: {row.source}: {row.reason}")
+    print(f"{version.name} version {version.version} on {split} lines of {data}")
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    entry_point("evaluate", main)
+    entry_point.run("evaluate", main)

@@ -8,20 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import git
 import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from project import dataset, pictures, registry, synthetic
 from project.charset import Charset
 from project.crnn import FRAME_WIDTH
-from project.evaluate import error_rates, read_rows
-from project.images import read_picture
+from project.evaluate import compare, error_rates
 from project.lines import Line, usable_lines
 from project.recognizer import Recognizer, register
 from project.training import Settings, train
@@ -102,7 +101,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
         best = min(history, key=lambda figures: figures["val_cer"])
         version = register(
             Recognizer(network, data.charset, settings.height),
-            example=read_picture(data.rows.loc[data.rows["split"] == "validation", "image"].iloc[0]),
+            example=255 - validation[0].image[0],
             description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
             tags={"run_name": name, "data": data.source, "data_digest": data.digest, "val_cer": str(best["val_cer"])},
         )
@@ -115,9 +114,10 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
 def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
     """A checkpoint file for this run, which no other process writes to; deleted when the run has finished.
 
-    It is the one that a killed run of the same name, settings and data left, if there is one.
+    It is the one that a killed run of the same name, settings, data and code left, if there is one.
     """
-    fingerprint = hashlib.sha256(repr((settings, data.digest)).encode()).hexdigest()[:12]
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    fingerprint = hashlib.sha256(repr((settings, data.source, data.digest)).encode() + code).hexdigest()[:12]
     CHECKPOINTS.mkdir(exist_ok=True)
     for number in itertools.count(1):
         checkpoint = CHECKPOINTS / f"{name}-{fingerprint}-{number}.pt"
@@ -162,9 +162,8 @@ def log_epoch(
         return
     mlflow.log_metrics(figures, step=epoch)
     shown = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
-    figure = pictures.reading_sheet(
-        [lines[i].image for i in shown], [lines[i].text for i in shown], [predictions[i] for i in shown]
-    )
+    texts = [lines[i].text for i in shown]
+    figure = pictures.line_sheet([lines[i].image for i in shown], texts, texts, [predictions[i] for i in shown])
     figure.canvas.draw()
     mlflow.log_image(np.asarray(figure.canvas.buffer_rgba()), key="predictions", step=epoch)
     plt.close(figure)
@@ -173,7 +172,7 @@ def log_epoch(
 def log_inputs(settings: Settings, data: Data) -> None:
     """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
     mlflow.log_params(dataclasses.asdict(settings) | {"data": data.source})
-    mlflow.set_tag(MLFLOW_GIT_COMMIT, git_commit())
+    mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
     for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
         table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]]
         logged = mlflow.data.from_pandas(
@@ -183,15 +182,6 @@ def log_inputs(settings: Settings, data: Data) -> None:
     mlflow.log_text(data.charset.characters, "charset.txt")
     mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
     mlflow.log_metric("rejected_rows", len(data.rejected))
-
-
-def git_commit() -> str:
-    """The commit of the code that runs, with "-dirty" if it was changed since; "none" outside a repository."""
-    try:
-        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        return repository.head.commit.hexsha + ("-dirty" if repository.is_dirty() else "")
-    except (git.InvalidGitRepositoryError, ValueError):
-        return "none"
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:
@@ -208,7 +198,7 @@ def log_test(version: ModelVersion, rows: pd.DataFrame) -> tuple[pd.DataFrame, d
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
-    lines, _ = read_rows(Recognizer.load(registry.download_recognizer(version)), rows)
+    lines, _ = compare(Recognizer.from_registry(version), rows)
     figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
     mlflow.log_metrics(figures)
     mlflow.log_table(lines, "test_lines.json")

@@ -1,26 +1,41 @@
-"""Files replaced whole or not at all."""
+"""The files that entry points hand to each other, and how a file is replaced whole or not at all."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+TEST_INPUTS = FOLDER / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
+TEXT_IMAGE = FOLDER / "text_image.json"  # {"inputs": (N, 1, H, W)}: sampler -> poster
+PREDICTION = FOLDER / "prediction.json"  # {"predictions": (N, T, C)}: poster -> inferrer
+
 
 @contextmanager
-def replaced(path: str | Path) -> Iterator[Path]:
+def replaced(path: Path) -> Iterator[Path]:
     """A path to write to; on leaving, what was written takes the place of `path` in one step.
 
     If the body raises, or the disk is full, `path` stays as it was and nothing is left beside it.
     """
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        beside = Path(folder, path.name)
         yield beside
-        beside.chmod(0o644)  # mkstemp gives 0600; the file it replaces could be read by others too
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+def transcription_of(path: Path) -> str:
+    """What is written in the picture that `path` was made from; "" where that is not known.
+
+    It is in `name.gt.txt` beside `name.png` or `name.json`, and no longer holds once that was made anew.
+    """
+    known = path.with_suffix(".gt.txt")
+    if not known.exists() or known.stat().st_mtime_ns < path.stat().st_mtime_ns:
+        return ""
+    return known.read_text("utf-8").strip()
+
+
+def write_transcription(path: Path, text: str) -> None:
+    """Say what is written in the picture that `path` was made from; after `path` itself was written."""
+    with replaced(path.with_suffix(".gt.txt")) as beside:
+        beside.write_text(text, "utf-8")

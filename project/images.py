@@ -22,7 +22,7 @@ def read_picture(source: bytes | str | Path) -> np.ndarray:
     Returns uint8 (H, W), 0 black to 255 white. Upright by its EXIF tag; what is transparent becomes white.
     ValueError names what is wrong: no such file, not a picture, cut short, too many pixels.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name = "the picture" if isinstance(source, bytes) else str(Path(source).resolve())
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             if picture.width * picture.height > MAX_PIXELS:

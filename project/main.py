@@ -1,26 +1,18 @@
 """Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom, and print its summary."""
 
-import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+import click
 import mlflow
 import nbformat
 import papermill
 
-from project import dataset
-from project.entry_point import entry_point
+from project import dataset, entry_point
 
 NOTEBOOK = Path(__file__).parent.parent / "handwriting_classifier.ipynb"
-
-
-def whole(name: str, text: str, least: int) -> int:
-    """A whole number of at least `least`; ValueError names the parameter."""
-    if not text.lstrip("-").isdigit() or int(text) < least:
-        raise ValueError(f"{name}: {text!r} is not a whole number of at least {least}")
-    return int(text)
 
 
 def summary(notebook: nbformat.NotebookNode) -> str:
@@ -29,25 +21,18 @@ def summary(notebook: nbformat.NotebookNode) -> str:
     return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help='"synthetic", or a table or folder (see project/dataset.py)')
-    parser.add_argument("--epochs", required=True)
-    parser.add_argument("--train-lines", required=True, help="lines to train on, of the synthetic data")
-    parser.add_argument("--seed", required=True)
-    arguments = parser.parse_args()
-    parameters = {
-        "data": arguments.data,
-        "epochs": whole("epochs", arguments.epochs, 1),
-        "train_lines": whole("train_lines", arguments.train_lines, 10),
-        "seed": whole("seed", arguments.seed, 0),
-    }
-    if arguments.data != "synthetic":
-        dataset.read_data_set(arguments.data)  # what is wrong with it is told now, and not in a notebook's traceback
-
+@click.command()
+@click.option("--data", required=True, help='"synthetic", or a table or folder (see project/dataset.py).')
+@click.option("--epochs", required=True, type=click.IntRange(1))
+@click.option("--train-lines", required=True, type=click.IntRange(10), help="Lines to train on, of the synthetic data.")
+@click.option("--seed", required=True, type=click.IntRange(0))
+def main(data: str, epochs: int, train_lines: int, seed: int) -> None:
+    if data != "synthetic":
+        dataset.read_data_set(data)  # what is wrong with it is told now, and not in a notebook's traceback
     # The notebook makes runs of its own, in its own experiment: it must not join the run of this entry point.
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder, NOTEBOOK.name)
         try:
@@ -55,11 +40,16 @@ def main() -> None:
                 NOTEBOOK, executed, parameters, kernel_name="python3", cwd=NOTEBOOK.parent,
                 progress_bar=False, log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            raise ValueError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:
             if executed.exists() and run_id:
                 mlflow.MlflowClient().log_artifact(run_id, str(executed))
-        print("\n" + summary(nbformat.read(executed, as_version=4)))
+        result = summary(nbformat.read(executed, as_version=4))
+    if run_id:
+        mlflow.MlflowClient().log_text(run_id, result, "summary.txt")
+    print("\n" + result)
 
 
 if __name__ == "__main__":
-    entry_point("main", main)
+    entry_point.run("main", main)

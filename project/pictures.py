@@ -1,12 +1,12 @@
 """Pictures for people: line images with what was read in them, curves, and a network's log-probs over its line."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rapidfuzz.distance import Levenshtein
 
 from project.charset import BLANK, Charset
 from project.crnn import FRAME_WIDTH
@@ -14,52 +14,40 @@ from project.crnn import FRAME_WIDTH
 WRONG, RIGHT = "#c1121f", "#1b4332"
 
 
-def line_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int = 1) -> Figure:
-    """Line images, each uint8 (1, H, W) with paper 0 and ink 255, under their titles."""
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(10, 0.75 * rows), squeeze=False, layout="constrained")
-    widest = max(image.shape[2] for image in images)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=255, aspect="equal")
-        ax.set_xlim(0, widest)
-        ax.set_anchor("W")
-        ax.set_title(_plain(title), loc="left", fontsize=8, pad=2)
-    return figure
-
-
-def reading_sheet(
-    images: Sequence[np.ndarray], texts: Sequence[str], predictions: Sequence[str], notes: Sequence[str] | None = None
+def line_sheet(
+    images: Sequence[np.ndarray], titles: Sequence[str], texts: Sequence[str] = (), predictions: Sequence[str] = ()
 ) -> Figure:
-    """Line images, each uint8 (1, H, W), with the prediction under each: wrong characters in red, missing ones as _."""
-    figure, axes = plt.subplots(len(images), 1, figsize=(10, 0.95 * len(images)), squeeze=False, layout="constrained")
+    """Line images, each uint8 (1, H, W) with paper 0 and ink 255, under their titles.
+
+    With texts and predictions, what was read is written under each: wrong characters in red, missing ones as _.
+    """
+    room = 0.75 if not predictions else 0.95  # inches
+    figure, axes = plt.subplots(len(images), 1, figsize=(10, room * len(images)), squeeze=False, layout="constrained")
     widest = max(image.shape[2] for image in images)
-    notes = notes or [""] * len(images)
-    for ax, image, text, prediction, note in zip(axes.flat, images, texts, predictions, notes, strict=True):
+    for ax, image, title in zip(axes.flat, images, titles, strict=True):
         ax.axis("off")
         ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=255, aspect="equal")
         ax.set(xlim=(0, widest), anchor="W")
-        if note:
-            ax.set_title(note, loc="left", fontsize=7, color="grey", pad=1)
-        end = 0.0
-        for piece, color in _pieces(text, prediction):
-            written = ax.annotate(
-                _plain(piece), (end, 0), (0, -2), xycoords="axes fraction", textcoords="offset points",
-                va="top", color=color, fontsize=9, family="monospace", annotation_clip=False,
+        ax.set_title(_plain(title), loc="left", fontsize=8, color="dimgrey", pad=2)
+    for ax, text, prediction in zip(axes.flat, texts, predictions, strict=bool(predictions)):
+        for written, color in zip(right_and_wrong(text, prediction), (RIGHT, WRONG), strict=True):
+            ax.annotate(
+                _plain(written), (0, 0), (0, -9), xycoords="axes fraction", textcoords="offset points",
+                color=color, fontsize=9, family="monospace",
             )  # fmt: skip
-            box = written.get_window_extent(figure.canvas.get_renderer()).transformed(ax.transAxes.inverted())
-            end += box.width
     return figure
 
 
-def _pieces(text: str, prediction: str) -> list[tuple[str, str]]:
-    """The prediction cut into pieces with the color of each."""
-    pieces = []
-    for kind, start, stop, low, high in difflib.SequenceMatcher(None, text, prediction, autojunk=False).get_opcodes():
+def right_and_wrong(text: str, prediction: str) -> tuple[str, str]:
+    """What is right in a prediction, and what is wrong, each with spaces where the other stands; a missing
+    character is a wrong "_".
+    """
+    right = wrong = ""
+    for kind, start, stop, low, high in Levenshtein.opcodes(text, prediction):
         read = prediction[low:high] or "_" * (stop - start)
-        pieces.append((read, RIGHT if kind == "equal" else WRONG))
-    return pieces
+        right += read if kind == "equal" else " " * len(read)
+        wrong += " " * len(read) if kind == "equal" else read
+    return right, wrong
 
 
 def _plain(text: str) -> str:

@@ -24,7 +24,7 @@ from project.charset import BLANK, Charset
 from project.crnn import CRNN
 from project.decoding import DECODERS
 from project.images import MIN_SIDE, batch, line_image, width_batches
-from project.registry import MODEL_NAME
+from project.registry import MODEL_NAME, version_uri
 
 BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else in frames that only pad a batch
@@ -55,6 +55,13 @@ class Recognizer:
         network = CRNN(len(charset), **settings).to(memory_format=torch.channels_last).eval()
         network.load_state_dict(safetensors.torch.load_file(Path(folder, "weights.safetensors")))
         return cls(network, charset, height)
+
+    @classmethod
+    def from_registry(cls, version: ModelVersion) -> "Recognizer":
+        """The recogniser of a registered version."""
+        with tempfile.TemporaryDirectory() as folder:
+            uri = f"{version_uri(version)}/artifacts/recognizer"
+            return cls.load(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
 
     def line_image(self, picture: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W) with 0 black to 255 white -> what the network reads, uint8 (1, height, W')."""
@@ -128,10 +135,9 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
             input_example=example[None, None].astype(np.float32),
             pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
         )
-    client = mlflow.MlflowClient()
-    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
-        client.create_registered_model(MODEL_NAME, description=REGISTERED_DESCRIPTION)
     version = mlflow.register_model(model.model_uri, MODEL_NAME, tags=tags)
+    client = mlflow.MlflowClient()
+    client.update_registered_model(MODEL_NAME, REGISTERED_DESCRIPTION)
     return client.update_model_version(MODEL_NAME, version.version, description)
 
 

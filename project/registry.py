@@ -1,42 +1,40 @@
-"""Which version of a registered model is meant, and where its files are. No torch here."""
-
-import tempfile
-from pathlib import Path
+"""Which registered version is meant, and what it was made with. No torch here."""
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 MODEL_NAME = "cnn_text_identifier"
 
 
-def find_version(model_version: str, name: str = MODEL_NAME) -> ModelVersion:
-    """The registered version that `model_version` names: a number, `latest`, or an alias such as `champion`.
+def find_version(model_version: str) -> ModelVersion:
+    """The version of `MODEL_NAME` that is meant: a number, `latest`, or an alias such as `champion`.
 
     ValueError if there is none; it lists what there is.
     """
     client = MlflowClient()
     try:
-        if model_version.isdigit():
-            return client.get_model_version(name, model_version)
+        if model_version.isdecimal():
+            return client.get_model_version(MODEL_NAME, model_version)
         if model_version == "latest":
-            return max(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
-        return client.get_model_version_by_alias(name, model_version)
-    except (MlflowException, ValueError) as error:
-        raise ValueError(
-            f"model_version: {name} has no version {model_version!r} at {mlflow.get_tracking_uri()}; "
-            f"{known_versions(client, name)} ({error})"
-        ) from error
+            return client.get_model_version(MODEL_NAME, str(max(known_versions(client), default=0)))
+        return client.get_model_version_by_alias(MODEL_NAME, model_version)
+    except MlflowException as error:
+        if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+            raise
+    has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
+    if versions := known_versions(client):
+        aliases = sorted(client.get_registered_model(MODEL_NAME).aliases)
+        has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
+    where = mlflow.get_tracking_uri()
+    raise ValueError(f"model_version: {MODEL_NAME} has no version {model_version!r} at {where}; {has}")
 
 
-def known_versions(client: MlflowClient, name: str) -> str:
-    """A sentence part: what `model_version` could have been."""
-    versions = sorted(int(version.version) for version in client.search_model_versions(f"name = '{name}'"))
-    if not versions:
-        return "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
-    aliases = client.get_registered_model(name).aliases
-    return f"it has the versions {versions}, 'latest' and the aliases {aliases}"
+def known_versions(client: MlflowClient) -> list[int]:
+    """The numbers of all versions, in order."""
+    return sorted(int(version.version) for version in client.search_model_versions(f"name = '{MODEL_NAME}'"))
 
 
 def version_uri(version: ModelVersion) -> str:
@@ -44,7 +42,6 @@ def version_uri(version: ModelVersion) -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-def download_recognizer(version: ModelVersion) -> Path:
-    """A local folder with the files that `recognizer.Recognizer.load` reads."""
-    folder = tempfile.mkdtemp(prefix="recognizer-")
-    return Path(mlflow.artifacts.download_artifacts(f"{version_uri(version)}/artifacts/recognizer", dst_path=folder))
+def recognizer_settings(version: ModelVersion) -> dict:
+    """The version's `recognizer.json`: charset, height, and the shape of the network."""
+    return mlflow.artifacts.load_dict(f"{version_uri(version)}/artifacts/recognizer/recognizer.json")

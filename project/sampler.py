@@ -1,47 +1,38 @@
 """Entry point `sampler`: a picture of a line -> `project/text_image.json`, the 4-D list that the model takes."""
 
-import argparse
 import json
 import random
 from pathlib import Path
 
+import click
 import mlflow
+import numpy as np
+from PIL import Image
 
-from project.entry_point import entry_point
-from project.files import replaced
+from project import entry_point
+from project.files import TEST_INPUTS, TEXT_IMAGE, replaced, transcription_of, write_transcription
 from project.images import read_picture
 
-FOLDER = Path(__file__).parent
-TEST_INPUTS = FOLDER / "test_inputs"
-TEXT_IMAGE = FOLDER / "text_image.json"
+MAX_SENT = 1_000_000  # pixels: about 4 MB of JSON; a photo that has more is shrunk, for lines are read 40 px high
 
 
-def transcription_of(path: Path) -> Path:
-    """Where the transcription that belongs to a file is, if it is known: `name.png` -> `name.gt.txt`."""
-    return path.with_suffix(".gt.txt")
+def shrink(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) with at most `MAX_SENT` pixels, by averaging squares of whole pixels."""
+    factor = int(np.ceil(np.sqrt(pixels.size / MAX_SENT)))
+    return np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
 
 
-def sample(seed: str) -> Path:
-    """A picture of `test_inputs`, by chance, or always the same one for the same seed."""
-    if seed and not seed.lstrip("-").isdigit():
-        raise ValueError(f"seed: {seed!r} is not a whole number")
-    return random.Random(int(seed) if seed else None).choice(sorted(TEST_INPUTS.glob("*.png")))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", required=True, help="a picture file; empty for one of test_inputs")
-    parser.add_argument("--seed", required=True, help="a whole number; empty for chance")
-    arguments = parser.parse_args()
-
-    path = Path(arguments.image) if arguments.image else sample(arguments.seed)
-    pixels = read_picture(path)  # uint8 (H, W)
-    known = transcription_of(path)
-    text = known.read_text("utf-8").strip() if known.exists() else ""
+@click.command()
+@click.option("--image", required=True, help="A picture file; empty for one of project/test_inputs.")
+@click.option("--seed", required=True, help="Always the same of them for the same seed; empty for chance.")
+def main(image: str, seed: str) -> None:
+    inputs = sorted(TEST_INPUTS.glob("*.png"))
+    path = Path(image).expanduser() if image else random.Random(seed or None).choice(inputs)
+    pixels = shrink(read_picture(path))  # uint8 (H, W)
+    text = transcription_of(path)
     with replaced(TEXT_IMAGE) as beside:
-        beside.write_text(json.dumps({"inputs": pixels[None, None].tolist()}))  # (1, 1, H, W)
-    with replaced(transcription_of(TEXT_IMAGE)) as beside:
-        beside.write_text(text, "utf-8")
+        beside.write_text(json.dumps({"inputs": pixels[None, None].tolist()}, separators=(",", ":")))  # (1, 1, H, W)
+    write_transcription(TEXT_IMAGE, text)
 
     mlflow.log_image(pixels, "text_image.png")
     mlflow.set_tags({"picture": str(path), "transcription": text})
@@ -50,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry_point("sampler", main)
+    entry_point.run("sampler", main)

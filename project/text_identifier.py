@@ -1,18 +1,16 @@
 """Entry point `inferrer`: CTC-decode `project/prediction.json` into text, with the charset of a registered version."""
 
-import argparse
 import json
 from pathlib import Path
 
+import click
 import mlflow
 import numpy as np
 
-from project import metrics, registry
+from project import entry_point, metrics, registry
 from project.charset import Charset
 from project.decoding import DECODERS
-from project.entry_point import entry_point
-from project.poster import PREDICTION
-from project.sampler import transcription_of
+from project.files import PREDICTION, transcription_of
 
 
 def read_prediction(path: Path, classes: int) -> np.ndarray:
@@ -33,28 +31,24 @@ def read_prediction(path: Path, classes: int) -> np.ndarray:
     return log_probs
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model-version", required=True, help="number, latest, or alias: the version that was served")
-    parser.add_argument("--decoder", required=True, choices=DECODERS)
-    arguments = parser.parse_args()
-
-    version = registry.find_version(arguments.model_version)
-    settings = json.loads((registry.download_recognizer(version) / "recognizer.json").read_text("utf-8"))
-    charset = Charset(settings["charset"])
+@click.command()
+@click.option("--model-version", required=True, help="Number, latest, or alias: the version that was served.")
+@click.option("--decoder", required=True, type=click.Choice(list(DECODERS)))
+def main(model_version: str, decoder: str) -> None:
+    version = registry.find_version(model_version)
+    charset = Charset(registry.recognizer_settings(version)["charset"])
     log_probs = read_prediction(PREDICTION, len(charset))
-    texts = [charset.decode(DECODERS[arguments.decoder](line)) for line in log_probs]
+    texts = [charset.decode(DECODERS[decoder](line)) for line in log_probs]
 
     mlflow.log_text("\n".join(texts), "text.txt")
     mlflow.set_tags({"version": version.version, "text": "\n".join(texts)})
     for text in texts:
         print(f"text: {text}")
-    known = transcription_of(PREDICTION)
-    if known.exists() and (reference := known.read_text("utf-8")):
+    if reference := transcription_of(PREDICTION):
         cer = metrics.cer([reference], texts[:1])
         mlflow.log_metric("cer", cer)
         print(f"transcription: {reference}\nCER: {cer:.1%}")
 
 
 if __name__ == "__main__":
-    entry_point("inferrer", main)
+    entry_point.run("inferrer", main)

@@ -50,9 +50,14 @@ class Settings:
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
     def __post_init__(self):
-        for name in ("epochs", "minutes", "batch_width", "learning_rate", "height", "hidden", "layers", "patience"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+        least = dict.fromkeys(("seed", "dropout", "augmentation", "shortcut_weight", "short_first", "average"), 0)
+        least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
+        for name, setting in dataclasses.asdict(self).items():
+            if not setting >= least.get(name, 1):
+                raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
+        for name in ("dropout", "average"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be less than 1, got {getattr(self, name)}")
 
 
 @dataclasses.dataclass
@@ -78,7 +83,7 @@ def train(
     `on_epoch` is told, after each epoch (counted from 1): its number, its figures, and the predictions of the
     validation lines. `checkpoint` is written before that; if it is there at the start, training goes on from it,
     and `on_epoch` hears of its last epoch once more, since nobody knows whether it did before.
-    The same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
+    On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -132,6 +137,8 @@ def train(
 
             done["steps"] += 1
             follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
+            if not math.isfinite(loss):
+                raise ValueError(f"the loss is {loss.item()} in epoch {epoch}: try a lower learning_rate")
             summed_loss += loss.item()
             characters += int(target_lengths.sum())
             seen += len(chosen)
@@ -210,7 +217,7 @@ def save(checkpoint: Path, parts: dict, done: dict) -> None:
 
 def resume(checkpoint: Path, parts: dict) -> dict:
     """Put each part back into the state that `save` wrote; returns how far training was."""
-    state = torch.load(checkpoint, weights_only=True)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     log.info("going on after epoch %d from %s", len(state["done"]["history"]), checkpoint)

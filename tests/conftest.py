@@ -10,13 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MLFLOW = [sys.executable, "-m", "mlflow"]
 
 
 def free_port() -> int:
@@ -28,10 +29,9 @@ def free_port() -> int:
 @contextmanager
 def serving(command: list[str], health: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen]:
     """Run a server in a process group of its own until `health` answers, and end the whole group afterwards."""
-    log = (folder / "server.log").open("w")
-    server = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
-    )
+    environment = {**os.environ, **environment}
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         for _ in range(600):
             assert server.poll() is None, (folder / "server.log").read_text()
@@ -44,15 +44,23 @@ def serving(command: list[str], health: str, folder: Path, **environment: str) -
             raise TimeoutError(f"{health} did not answer: {(folder / 'server.log').read_text()}")
         yield server
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def of_this_python(tmp_path_factory) -> None:
+    """`python` in MLproject is the one that runs the tests, and the user's cache is left alone."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
 def tracking_server(tmp_path_factory) -> Iterator[str]:
     """The URI of a real MLflow server, set for the client as well."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [*MLFLOW, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with serving(command, f"http://127.0.0.1:{port}/health", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"http://127.0.0.1:{port}"
         mlflow.set_tracking_uri(uri)
@@ -68,13 +76,17 @@ def checkout(tmp_path_factory) -> Path:
     for name in ("MLproject", "python_env.yaml", "requirements.txt", "handwriting_classifier.ipynb"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "project", folder / "project", ignore=shutil.ignore_patterns("*.json", "__pycache__"))
+    (folder / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    git = ["git", "-c", "user.name=A Tester", "-c", "user.email=tester@example.com"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "As cloned"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
     return folder
 
 
 @pytest.fixture(scope="session")
 def trained(tracking_server, checkout) -> str:
     """`mlflow run .` as a user types it, with small parameters: what it printed."""
-    command = ["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "mlp"]
+    command = [*MLFLOW, "run", ".", "--env-manager", "local", "--experiment-name", "mlp"]
     command += ["-P", "epochs=2", "-P", "train_lines=400"]
     ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -85,7 +97,7 @@ def trained(tracking_server, checkout) -> str:
 def served(trained, checkout, tmp_path_factory) -> Iterator[int]:
     """The port at which `mlflow run . -e serve_model` serves the champion."""
     port = free_port()
-    command = ["mlflow", "run", str(checkout), "-e", "serve_model", "--env-manager", "local"]
+    command = [*MLFLOW, "run", str(checkout), "-e", "serve_model", "--env-manager", "local"]
     command += ["--experiment-name", "mlp", "-P", f"port={port}"]
     with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path_factory.mktemp("served")):
         yield port

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from project.files import replaced
+from project.files import replaced, transcription_of, write_transcription
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -25,3 +27,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_and_fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_transcription_belongs_to_a_file_until_the_file_is_made_anew(tmp_path):
+    path = tmp_path / "text_image.json"
+    path.write_text("[1]")
+    assert transcription_of(path) == ""
+    write_transcription(path, "a line")
+    assert transcription_of(path) == "a line"
+    path.write_text("[2]")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 1))
+    assert transcription_of(path) == ""

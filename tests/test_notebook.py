@@ -1,6 +1,7 @@
 """The main job: the real notebook, run by `mlflow run .`, and what it leaves in MLflow."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import mlflow
@@ -32,13 +33,16 @@ def test_it_prints_the_runs_the_champion_and_a_line_that_was_read(trained):
     assert "it reads: " in table
 
 
-def test_there_are_three_finished_runs_with_their_settings(runs):
+def test_there_are_three_finished_runs_with_their_settings(runs, checkout):
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout, text=True).strip()
     assert set(runs) == {"plain", "shortcut", "shortcut-and-augmentation"}
     for run in runs.values():
         assert run.info.status == "FINISHED"
         assert run.data.params["epochs"] == "2"
         assert run.data.params["data"] == "synthetic"
-        assert run.data.tags["mlflow.source.git.commit"]
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+        assert run.data.tags["mlflow.note.content"].endswith("?")
+        assert "system/cpu_utilization_percentage" in run.data.metrics
     assert runs["plain"].data.params["augmentation"] == "0"
     assert runs["shortcut-and-augmentation"].data.params["augmentation"] == "1.0"
 

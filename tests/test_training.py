@@ -7,7 +7,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from project.charset import Charset
-from project.crnn import FRAME_WIDTH
 from project.images import line_image
 from project.lines import Line, frames_needed
 from project.training import Settings, ctc_loss, learning_rate, train
@@ -109,12 +108,21 @@ def test_a_line_too_narrow_for_its_text_costs_nothing_rather_than_everything():
     assert loss.item() == 0
 
 
-@pytest.mark.parametrize("setting", ["epochs", "learning_rate", "height", "batch_width"])
-def test_a_setting_that_makes_no_sense_is_named(setting):
-    with pytest.raises(ValueError, match=f"{setting} must be more than 0, got -1"):
-        Settings(**{setting: -1})
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("epochs", 0, "at least 1, got 0"),
+        ("learning_rate", -1, "at least 1e-09, got -1"),
+        ("height", 4, "at least 8, got 4"),
+        ("augmentation", -0.5, "at least 0, got -0.5"),
+        ("dropout", 1.5, "less than 1, got 1.5"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting, value, words):
+    with pytest.raises(ValueError, match=f"{setting} must be {words}"):
+        Settings(**{setting: value})
 
 
-def test_frames_are_what_the_narrowness_of_a_line_is_measured_in(charset, handful):
-    for line in handful:
-        assert line.image.shape[2] / FRAME_WIDTH >= frames_needed(line.labels)
+def test_a_loss_that_is_no_number_stops_the_run(charset, handful):
+    with pytest.raises(ValueError, match="the loss is nan in epoch"):
+        train(dataclasses.replace(SMALL, learning_rate=1e30), charset, handful, handful)
