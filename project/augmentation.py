@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from project.images import padded_width
+
 
 def augment(images: Tensor, widths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """(N, 1, H, W) in [0, 1], widths (N,) -> the same, varied; W and widths are stretched together.
@@ -30,7 +32,8 @@ def distort(images: Tensor, widths: Tensor, strength: float) -> tuple[Tensor, Te
     """Stretch the batch; slant, scale, climb, shift and bend each line. All lengths below are in px of height 1."""
     n, _, height, width = images.shape
     stretch = float(torch.empty(1).uniform_(1 - 0.2 * strength, 1 + 0.2 * strength))
-    out_width = round(width * stretch)
+    out_width = padded_width(round(width * stretch))
+    stretch = out_width / width
     y = torch.linspace(-0.5, 0.5, height, device=images.device).view(1, height, 1)
     x = torch.linspace(0, width / height, out_width, device=images.device).view(1, 1, out_width)
     slant, climb, scale, shift = (

@@ -1,8 +1,10 @@
 """The script that MLflow stores with each version of `cnn_text_identifier` and runs to load it (model from code)."""
 
 import mlflow
+import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModelContext
 
 from project.recognizer import Recognizer, answer, pictures_of
 
@@ -10,10 +12,10 @@ from project.recognizer import Recognizer, answer, pictures_of
 class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
     """Pixel values (N, 1, H, W) in, log-probs (N, T, C) out; what cannot be read is answered with status 400."""
 
-    def load_context(self, context):
+    def load_context(self, context: PythonModelContext) -> None:
         self.recognizer = Recognizer.load(context.artifacts["recognizer"])
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict | None = None) -> list:
         try:
             line_images = [self.recognizer.line_image(picture) for picture in pictures_of(model_input)]
         except ValueError as error:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -173,12 +175,13 @@ def log_inputs(settings: Settings, data: Data) -> None:
     """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
     mlflow.log_params(dataclasses.asdict(settings) | {"data": data.source})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
+        source = resolve_dataset_source(data.path.resolve().as_uri())
     for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
-        table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]]
-        logged = mlflow.data.from_pandas(
-            table, source=data.path.resolve().as_uri(), name=f"{Path(data.source).name} {split}", digest=data.digest
-        )
-        mlflow.log_input(logged, context=context)
+        table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]].astype(object)
+        name = f"{Path(data.source).name} {split}"
+        mlflow.log_input(mlflow.data.from_pandas(table, source, name=name, digest=data.digest), context=context)
     mlflow.log_text(data.charset.characters, "charset.txt")
     mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
     mlflow.log_metric("rejected_rows", len(data.rejected))

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
+WIDTH_STEP = 32  # px: batches are padded to multiples of it; torch prepares its kernels anew for each new shape
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
 
 
@@ -104,7 +105,7 @@ def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Genera
     Returns the indices of each batch. With `rng` the order within a tenth of a width is by chance, so that
     lines meet other lines in each epoch. A line wider than `batch_width` is a batch of its own.
     """
-    widths = np.asarray(widths)
+    widths = padded_width(np.asarray(widths))
     keys = widths if rng is None else widths * rng.uniform(0.95, 1.05, len(widths))
     cut: list[list[int]] = []
     widest = 0
@@ -117,13 +118,18 @@ def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Genera
     return [np.array(batch) for batch in cut]
 
 
+def padded_width(width):
+    """The width (px, a number or an array of them) to which a line of `width` px is padded in a batch of its own."""
+    return -(-width // WIDTH_STEP) * WIDTH_STEP
+
+
 def batch(line_images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Pad line images, each uint8 (1, H, W), with paper at the right to one width.
 
     Returns float32 (N, 1, H, Wmax), paper 0 to ink 1, and the true widths int64 (N,).
     """
     widths = np.array([image.shape[2] for image in line_images])
-    padded = np.zeros((len(line_images), 1, line_images[0].shape[1], widths.max()), dtype=np.float32)
+    padded = np.zeros((len(line_images), 1, line_images[0].shape[1], padded_width(widths.max())), dtype=np.float32)
     for row, image in zip(padded, line_images, strict=True):
         row[:, :, : image.shape[2]] = image
     return padded / 255, widths

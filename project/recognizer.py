@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +116,7 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
     example: a picture, uint8 (H, W), that goes with the model as its input example.
     """
     package = Path(__file__).parent
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*type hints")  # MLflow wants them, but they cannot say "a 4-D array"
+    with tempfile.TemporaryDirectory() as folder:
         files, code = Path(folder, "recognizer"), Path(folder, package.name)
         files.mkdir()
         recognizer.save(files)

@@ -36,8 +36,8 @@ class Settings:
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    batch_width: int = 6144  # px: the padded widths of a batch, added up
-    learning_rate: float = 3e-3  # at the top of the schedule
+    batch_width: int = 3584  # px: the padded widths of a batch, added up
+    learning_rate: float = 6e-3  # at the top of the schedule
     height: int = 40  # px
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
@@ -137,7 +137,7 @@ def train(
 
             done["steps"] += 1
             follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
-            if not math.isfinite(loss):
+            if not loss.isfinite():
                 raise ValueError(f"the loss is {loss.item()} in epoch {epoch}: try a lower learning_rate")
             summed_loss += loss.item()
             characters += int(target_lengths.sum())

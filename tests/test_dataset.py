@@ -233,7 +233,7 @@ def test_a_data_set_without_training_rows_is_refused(tmp_path):
 
 
 def test_two_rows_cannot_be_in_three_splits(tmp_path):
-    with pytest.raises(ValueError, match="2 rows are too few to hold out the split 'validation'"):
+    with pytest.raises(ValueError, match="1 training rows are too few to hold out the split 'validation'"):
         read_data_set(written(tmp_path / "lines.parquet", table(2)))
 
 

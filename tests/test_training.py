@@ -12,7 +12,16 @@ from project.lines import Line, frames_needed
 from project.training import Settings, ctc_loss, learning_rate, train
 
 SMALL = Settings(
-    epochs=60, patience=1000, width=32, hidden=48, layers=1, dropout=0, augmentation=0, batch_width=300, average=0.9
+    epochs=120,
+    learning_rate=3e-3,
+    patience=1000,
+    width=32,
+    hidden=48,
+    layers=1,
+    dropout=0,
+    augmentation=0,
+    batch_width=300,
+    average=0.9,
 )
 
 

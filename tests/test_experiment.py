@@ -1,0 +1,186 @@
+"""A run in MLflow, on a small table with what real tables have: an unreadable picture, short lines, an odd letter."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from project import experiment, registry
+from project.training import Settings
+from tests.conftest import MLFLOW
+
+SETTINGS = Settings(epochs=3, width=32, hidden=16, layers=1, patience=1000)
+WORDS = ("a", "to", "be", "bell", "table", "boat", "lot", "at", "ballot", "toe")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """30 written words: 24 in train, 3 in validation, 3 in test; some rows cannot be used."""
+    folder = tmp_path_factory.mktemp("table")
+    rows = []
+    for number, text in enumerate(WORDS * 3):
+        picture = Image.new("L", (20 + 14 * len(text), 40), 235)
+        ImageDraw.Draw(picture).text((8, 4), text, fill=20, font=ImageFont.load_default(24 + number % 4))
+        picture.save(folder / f"{number}.png")
+        split = "train" if number < 24 else "validation" if number < 27 else "test"
+        rows.append({"image": f"{number}.png", "text": text, "split": split, "writer": f"hand {number % 7}"})
+    rows.insert(24, {"image": "missing.png", "text": "table", "split": "validation", "writer": "hand 9"})
+    rows.insert(28, {"image": "0.png", "text": "ß", "split": "test", "writer": "hand 9"})
+    pd.DataFrame(rows).to_csv(folder / "words.csv", index=False)
+    return folder / "words.csv"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A tracking store of our own: MLflow's default one, in an empty folder."""
+    folder, before, folder_before = tmp_path_factory.mktemp("store"), mlflow.get_tracking_uri(), Path.cwd()
+    os.chdir(folder)
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    yield folder
+    mlflow.set_tracking_uri(before)
+    os.chdir(folder_before)
+
+
+@pytest.fixture(scope="module")
+def data(store, table):
+    return experiment.load_data(str(table), SETTINGS.height, seed=1, synthetic_lines={})
+
+
+@pytest.fixture(scope="module")
+def twins(data):
+    return [experiment.run("twin", "Are two runs of the same seed the same?", SETTINGS, data) for _ in range(2)]
+
+
+def own_store(folder):
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    environment.pop("MLFLOW_EXPERIMENT_ID", None)  # left by another test's `mlflow.set_experiment`
+    return environment
+
+
+def history(run_id, name):
+    return [(m.step, m.value) for m in mlflow.MlflowClient().get_metric_history(run_id, name)]
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_listed(data, twins, table):
+    assert {split: len(lines) for split, lines in data.lines.items()} == {"train": 24, "validation": 3, "test": 3}
+    listed = mlflow.artifacts.load_text(f"runs:/{twins[0].run_id}/rejected_rows.csv")
+    assert f"{table}:25,table,{table.parent}/missing.png: no such file" in listed
+    assert f"{table}:29,ß," in listed
+    assert mlflow.get_run(twins[0].run_id).data.metrics["rejected_rows"] == 2
+
+
+def test_a_character_that_training_never_saw_counts_as_an_error_of_the_test(twins):
+    assert "ß" in set(twins[0].test_lines["text"])
+    assert len(twins[0].test_lines) == 4
+
+
+def test_two_runs_with_the_same_seed_have_the_same_metrics(twins):
+    first, second = (twin.run_id for twin in twins)
+    assert first != second
+    for name in ("train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "test_cer", "test_wer"):
+        assert history(first, name) == history(second, name), name
+
+
+def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
+    log_epoch = experiment.log_epoch
+
+    def killed(run_id, lines, epoch, *rest):
+        log_epoch(run_id, lines, epoch, *rest)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    question = "Does it go on?"
+    with monkeypatch.context() as patched:
+        patched.setattr(experiment, "log_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.run("resumed", question, SETTINGS, data)
+    interrupted = mlflow.search_runs(filter_string="run_name = 'resumed'", output_format="list")
+    assert [run.info.status for run in interrupted] == ["KILLED"]
+
+    resumed = experiment.run("resumed", question, SETTINGS, data)
+    assert resumed.run_id == interrupted[0].info.run_id
+    assert mlflow.get_run(resumed.run_id).info.status == "FINISHED"
+    for name in ("train_loss", "val_loss", "val_cer"):
+        assert history(resumed.run_id, name) == history(twins[0].run_id, name)
+    assert not list(experiment.CHECKPOINTS.glob("*.pt"))
+
+
+def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):
+    def broken(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(experiment, "log_curves", broken)
+    with pytest.raises(OSError, match="No space left"):
+        experiment.run("broken", "Does it say so?", SETTINGS, data)
+    (run,) = mlflow.search_runs(filter_string="run_name = 'broken'", output_format="list")
+    assert run.info.status == "FAILED"
+
+
+def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
+    client = mlflow.MlflowClient()
+    best = twins[1].version
+    client.set_model_version_tag(registry.MODEL_NAME, best.version, "val_cer", "0.001")
+    assert experiment.crown(twins).version == best.version
+    other = client.create_model_version(
+        registry.MODEL_NAME, best.source, tags={"data_digest": "of other data", "val_cer": "0.0001"}
+    )
+    assert experiment.crown(twins).version == best.version
+    assert registry.find_version("champion").version == best.version
+    assert registry.find_version("latest").version == other.version
+
+
+def test_the_summary_has_a_row_for_each_run(twins):
+    table = experiment.summary(twins, experiment.crown(twins))
+    assert list(table.index) == ["twin", "twin"]
+    assert list(table["champion"]).count("*") == 1
+    assert table["test_cer"].iloc[0] == f"{twins[0].figures['test_cer']:.1%}"
+
+
+def test_training_rows_without_any_text_are_told(store, tmp_path):
+    pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4}).to_csv(tmp_path / "empty.csv", index=False)
+    with pytest.raises(ValueError, match="training rows has a text"):
+        experiment.load_data(str(tmp_path / "empty.csv"), 40, seed=1, synthetic_lines={})
+
+
+def test_the_whole_notebook_runs_on_a_small_table(checkout, table, tmp_path):
+    command = [
+        *MLFLOW,
+        "run",
+        str(checkout),
+        "--env-manager",
+        "local",
+        "--experiment-name",
+        "mlp",
+        "-P",
+        f"data={table}",
+        "-P",
+        "epochs=1",
+    ]
+    ran = subprocess.run(command, cwd=tmp_path, env=own_store(tmp_path), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "a test line: " in ran.stdout
+
+
+def test_a_table_whose_pictures_are_all_missing_fails_in_words(checkout, tmp_path):
+    table = tmp_path / "lost.csv"
+    pd.DataFrame({"image": ["gone.png"] * 20, "text": np.repeat(list("ab"), 10)}).to_csv(table, index=False)
+    command = [
+        *MLFLOW,
+        "run",
+        str(checkout),
+        "--env-manager",
+        "local",
+        "--experiment-name",
+        "mlp",
+        "-P",
+        f"data={table}",
+    ]
+    ran = subprocess.run(command, cwd=tmp_path, env=own_store(tmp_path), capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "rows can be used, the first because" in ran.stderr
+    assert "gone.png: no such file" in ran.stderr
