@@ -66,7 +66,7 @@ def tracking_server(tmp_path_factory) -> Iterator[str]:
         mlflow.set_tracking_uri(uri)
         yield uri
         mlflow.set_tracking_uri(None)
-        del os.environ["MLFLOW_TRACKING_URI"]
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,15 @@ from project.training import Settings, ctc_loss, learning_rate, train
 
 SMALL = Settings(
     epochs=120,
-    learning_rate=3e-3,
+    learning_rate=5e-3,
     patience=1000,
-    width=32,
+    width=64,
     hidden=48,
     layers=1,
     dropout=0,
     augmentation=0,
-    batch_width=300,
-    average=0.9,
+    batch_width=400,
+    average=0.95,
 )
 
 
