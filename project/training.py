@@ -115,8 +115,8 @@ def train(
         for index, chosen in enumerate(
             tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1)
         ):
-            seconds = done["seconds"] + time.monotonic() - started
-            progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, seconds / budget))
+            elapsed = done["seconds"] + time.monotonic() - started
+            progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, elapsed / budget))
             if seen and progress == 1:
                 break
             for group in optimizer.param_groups:
