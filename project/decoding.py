@@ -1,11 +1,13 @@
 """Log-probs -> labels: best path, and prefix beam search. Text is the business of `charset.py`."""
 
 import math
-from collections import defaultdict
 
 import numpy as np
 
 from project.charset import BLANK
+
+LEAST = math.log(1e-4)  # a class less probable than this in a frame is not worth trying
+IMPOSSIBLE = (-math.inf, -math.inf)  # log-probabilities of a prefix that no path has
 
 
 def best_path(log_probs: np.ndarray) -> list[int]:
@@ -18,42 +20,49 @@ def best_path(log_probs: np.ndarray) -> list[int]:
     return [int(label) for label in path[starts] if label != BLANK]
 
 
-def prefix_beam_search(log_probs: np.ndarray, beam_width: int = 25) -> list[tuple[list[int], float]]:
+def prefix_beam_search(
+    log_probs: np.ndarray, beam_width: int = 25, least: float = -math.inf
+) -> list[tuple[list[int], float]]:
     """The most probable labellings, best first, with their log-probabilities.
 
-    log_probs: (T, C). A labelling's probability is the sum over all paths that the beam kept of it, so
-    it is exact where the beam is wide enough to drop nothing, and a lower bound elsewhere.
-    Hannun et al. 2014, arXiv 1408.2873, algorithm 1, without the language model.
+    log_probs: (T, C). Classes with a log-prob below `least` are not tried in that frame. A labelling's probability
+    is the sum over all paths that the beam kept of it, so it is exact where the beam is wide enough to drop
+    nothing, and a lower bound elsewhere. Hannun et al. 2014, arXiv 1408.2873, algorithm 1, without the language model.
     """
     if beam_width < 1:
         raise ValueError(f"beam_width must be at least 1, got {beam_width}")
     beam = {(): (0.0, -math.inf)}  # prefix -> log-probability of its paths that end (in a blank, in its last label)
-    for frame in log_probs.astype(float):
-        candidates = np.argsort(frame)[: -beam_width - 2 : -1]  # a class that is further down cannot enter the beam
-        grown = defaultdict(lambda: (-math.inf, -math.inf))
+    for frame in log_probs.tolist():
+        likely = [(label, step) for label, step in enumerate(frame) if step >= least and step > -math.inf]
+        grown: dict[tuple, tuple[float, float]] = {}
         for prefix, (in_blank, in_label) in beam.items():
-            either = np.logaddexp(in_blank, in_label)
-            for label in candidates.tolist():
-                step = frame[label]
+            either = log_add(in_blank, in_label)
+            for label, step in likely:
                 if label == BLANK:
-                    blank, last = grown[prefix]
-                    grown[prefix] = (np.logaddexp(blank, either + step), last)
+                    blank, last = grown.get(prefix, IMPOSSIBLE)
+                    grown[prefix] = (log_add(blank, either + step), last)
                     continue
                 repeats = bool(prefix) and prefix[-1] == label
                 if repeats:  # without a blank between, the repeat is still the same letter
-                    blank, last = grown[prefix]
-                    grown[prefix] = (blank, np.logaddexp(last, in_label + step))
+                    blank, last = grown.get(prefix, IMPOSSIBLE)
+                    grown[prefix] = (blank, log_add(last, in_label + step))
                 longer = (*prefix, label)
-                blank, last = grown[longer]
-                grown[longer] = (blank, np.logaddexp(last, (in_blank if repeats else either) + step))
+                blank, last = grown.get(longer, IMPOSSIBLE)
+                grown[longer] = (blank, log_add(last, (in_blank if repeats else either) + step))
         possible = [item for item in grown.items() if max(item[1]) > -math.inf]
-        beam = dict(sorted(possible, key=lambda item: -np.logaddexp(*item[1]))[:beam_width])
-    return [(list(prefix), float(np.logaddexp(*ends))) for prefix, ends in beam.items()]
+        beam = dict(sorted(possible, key=lambda item: -log_add(*item[1]))[:beam_width])
+    return [(list(prefix), log_add(*ends)) for prefix, ends in beam.items()]
+
+
+def log_add(a: float, b: float) -> float:
+    """log(exp(a) + exp(b))."""
+    high, low = (a, b) if a > b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
 def beam(log_probs: np.ndarray) -> list[int]:
     """Labels of the most probable labelling that prefix beam search finds. log_probs: (T, C)."""
-    return prefix_beam_search(log_probs)[0][0]
+    return prefix_beam_search(log_probs, least=LEAST)[0][0]
 
 
 DECODERS = {"best_path": best_path, "beam": beam}

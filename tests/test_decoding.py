@@ -82,6 +82,14 @@ def test_a_narrow_beam_never_promises_too_much(seed):
         assert np.exp(log_probability) <= expected[tuple(labels)] + 1e-12
 
 
+def test_classes_that_are_hardly_possible_can_be_left_out():
+    log_probs = random_log_probs(frames=20, classes=30, seed=3)
+    sure = np.log(np.exp(log_probs) ** 8 / (np.exp(log_probs) ** 8).sum(axis=1, keepdims=True))
+    labels, log_probability = prefix_beam_search(sure, least=np.log(1e-4))[0]
+    assert labels == prefix_beam_search(sure)[0][0]
+    assert log_probability == pytest.approx(prefix_beam_search(sure)[0][1], abs=0.01)
+
+
 def test_frames_that_are_certainly_blank_change_nothing():
     log_probs = random_log_probs(frames=5, classes=3, seed=1)
     padding = np.array([[0.0, -99.0, -99.0]] * 4)
