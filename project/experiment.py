@@ -184,7 +184,7 @@ def log_inputs(settings: Settings, data: Data) -> None:
         mlflow.log_input(mlflow.data.from_pandas(table, source, name=name, digest=data.digest), context=context)
     mlflow.log_text(data.charset.characters, "charset.txt")
     mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
-    mlflow.log_metric("rejected_rows", len(data.rejected))
+    mlflow.set_tag("rejected_rows", len(data.rejected))
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:

@@ -71,7 +71,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_listed(data, twins, table):
     listed = mlflow.artifacts.load_text(f"runs:/{twins[0].run_id}/rejected_rows.csv")
     assert f"{table}:25,table,{table.parent}/missing.png: no such file" in listed
     assert f"{table}:29,ß," in listed
-    assert mlflow.get_run(twins[0].run_id).data.metrics["rejected_rows"] == 2
+    assert mlflow.get_run(twins[0].run_id).data.tags["rejected_rows"] == "2"
 
 
 def test_a_character_that_training_never_saw_counts_as_an_error_of_the_test(twins):
