@@ -25,17 +25,18 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def transcription_of(path: Path) -> str:
-    """What is written in the picture that `path` was made from; "" where that is not known.
-
-    It is in `name.gt.txt` beside `name.png` or `name.json`, and no longer holds once that was made anew.
-    """
+    """What is written in a picture: the content of `name.gt.txt` beside `name.png`, "" where there is none."""
     known = path.with_suffix(".gt.txt")
-    if not known.exists() or known.stat().st_mtime_ns < path.stat().st_mtime_ns:
-        return ""
-    return known.read_text("utf-8").strip()
+    return known.read_text("utf-8").strip() if known.exists() else ""
 
 
-def write_transcription(path: Path, text: str) -> None:
+def kept_transcription(path: Path) -> str:
+    """What is written in the picture that `path` was made from; "" where it is not known, or `path` is newer."""
+    known = path.with_suffix(".gt.txt")
+    return transcription_of(path) if known.exists() and known.stat().st_mtime_ns >= path.stat().st_mtime_ns else ""
+
+
+def keep_transcription(path: Path, text: str) -> None:
     """Say what is written in the picture that `path` was made from; after `path` itself was written."""
     with replaced(path.with_suffix(".gt.txt")) as beside:
         beside.write_text(text, "utf-8")

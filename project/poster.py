@@ -8,7 +8,7 @@ import click
 import mlflow
 
 from project import entry_point
-from project.files import PREDICTION, TEXT_IMAGE, replaced, transcription_of, write_transcription
+from project.files import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, replaced
 
 PATIENCE = 120  # seconds for an answer
 
@@ -50,7 +50,7 @@ def main(host: str, port: int) -> None:
     url = f"http://{host}:{port}/invocations"
     with replaced(PREDICTION) as beside:
         answered = post(url, TEXT_IMAGE, beside)
-    write_transcription(PREDICTION, transcription_of(TEXT_IMAGE))
+    keep_transcription(PREDICTION, kept_transcription(TEXT_IMAGE))
 
     mlflow.log_artifact(str(PREDICTION))
     print(f"{url} -> {PREDICTION}: {answered}")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from project import entry_point
-from project.files import TEST_INPUTS, TEXT_IMAGE, replaced, transcription_of, write_transcription
+from project.files import TEST_INPUTS, TEXT_IMAGE, keep_transcription, replaced, transcription_of
 from project.images import read_picture
 
 MAX_SENT = 1_000_000  # pixels: about 4 MB of JSON; a photo that has more is shrunk, for lines are read 40 px high
@@ -32,7 +32,7 @@ def main(image: str, seed: str) -> None:
     text = transcription_of(path)
     with replaced(TEXT_IMAGE) as beside:
         beside.write_text(json.dumps({"inputs": pixels[None, None].tolist()}, separators=(",", ":")))  # (1, 1, H, W)
-    write_transcription(TEXT_IMAGE, text)
+    keep_transcription(TEXT_IMAGE, text)
 
     mlflow.log_image(pixels, "text_image.png")
     mlflow.set_tags({"picture": str(path), "transcription": text})

@@ -10,7 +10,7 @@ import numpy as np
 from project import entry_point, metrics, registry
 from project.charset import Charset
 from project.decoding import DECODERS
-from project.files import PREDICTION, transcription_of
+from project.files import PREDICTION, kept_transcription
 
 
 def read_prediction(path: Path, classes: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def main(model_version: str, decoder: str) -> None:
     mlflow.set_tags({"version": version.version, "text": "\n".join(texts)})
     for text in texts:
         print(f"text: {text}")
-    if reference := transcription_of(PREDICTION):
+    if reference := kept_transcription(PREDICTION):
         cer = metrics.cer([reference], texts[:1])
         mlflow.log_metric("cer", cer)
         print(f"transcription: {reference}\nCER: {cer:.1%}")

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from project.files import replaced, transcription_of, write_transcription
+from project.files import keep_transcription, kept_transcription, replaced, transcription_of
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -32,9 +32,18 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_transcription_belongs_to_a_file_until_the_file_is_made_anew(tmp_path):
     path = tmp_path / "text_image.json"
     path.write_text("[1]")
-    assert transcription_of(path) == ""
-    write_transcription(path, "a line")
-    assert transcription_of(path) == "a line"
+    assert kept_transcription(path) == ""
+    keep_transcription(path, "a line")
+    assert kept_transcription(path) == "a line"
     path.write_text("[2]")
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 1))
-    assert transcription_of(path) == ""
+    assert kept_transcription(path) == ""
+
+
+def test_a_picture_s_transcription_holds_whichever_file_is_newer(tmp_path):
+    picture, text = tmp_path / "line.png", tmp_path / "line.gt.txt"
+    assert transcription_of(picture) == ""
+    text.write_text("a line\n")
+    picture.write_bytes(b"")
+    os.utime(text, (1, 1))
+    assert transcription_of(picture) == "a line"

@@ -1,0 +1,61 @@
+"""What the files at the top level promise each other."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from project.files import TEST_INPUTS, transcription_of
+from project.images import read_picture
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return nbformat.read(ROOT / "handwriting_classifier.ipynb", as_version=4)
+
+
+def entry_points():
+    return yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+
+
+def test_the_notebook_and_the_main_entry_point_have_the_same_parameters(notebook):
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assigned = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
+    assert assigned == {name: value["default"] for name, value in entry_points()["main"]["parameters"].items()}
+
+
+def test_the_notebook_is_committed_as_one_clean_run(notebook):
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+
+
+def test_every_requirement_is_pinned_and_python_env_takes_them_all():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)
+    environment = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    assert environment["dependencies"] == ["-r requirements.txt"]
+    assert re.fullmatch(r"3\.11\.\d+", environment["python"])
+
+
+def test_the_readme_names_every_entry_point_and_every_parameter_and_shows_pictures_that_are_there():
+    readme = (ROOT / "README.md").read_text()
+    for name, entry_point in entry_points().items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", readme, re.MULTILINE)
+        assert all(f"`{parameter}`" in row for parameter in entry_point["parameters"])
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", readme)
+    assert pictures
+    assert all((ROOT / picture).is_file() for picture in pictures)
+
+
+def test_every_test_input_is_a_picture_with_its_transcription():
+    pictures = sorted(TEST_INPUTS.glob("*.png"))
+    assert len(pictures) >= 10
+    for picture in pictures:
+        assert min(read_picture(picture).shape) >= 30
+        assert transcription_of(picture)
