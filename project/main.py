@@ -1,5 +1,6 @@
 """Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom, and print its summary."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def main(data: str, epochs: int, train_lines: int, seed: int) -> None:
     # The notebook makes runs of its own, in its own experiment: it must not join the run of this entry point.
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
     parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder, NOTEBOOK.name)
