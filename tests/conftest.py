@@ -16,6 +16,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: servers and trainings share the cores
 ROOT = Path(__file__).parent.parent
 MLFLOW = [sys.executable, "-m", "mlflow"]
 
