@@ -1,7 +1,6 @@
 """Entry point `evaluate`: the CER and WER of a registered version on any labelled table."""
 
 import json
-import logging
 
 import click
 import mlflow
@@ -14,8 +13,6 @@ from project.images import read_picture
 from project.recognizer import Recognizer
 
 AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memory
-
-log = logging.getLogger(__name__)
 
 
 def compare(

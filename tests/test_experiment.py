@@ -147,21 +147,16 @@ def test_training_rows_without_any_text_are_told(store, tmp_path):
         experiment.load_data(str(tmp_path / "empty.csv"), 40, seed=1, synthetic_lines={})
 
 
+def run_main(checkout, folder, *parameters):
+    """`mlflow run . -P ...` with a tracking store of its own in `folder`."""
+    command = [*MLFLOW, "run", str(checkout), "--env-manager", "local", "--experiment-name", "mlp"]
+    for parameter in parameters:
+        command += ["-P", parameter]
+    return subprocess.run(command, cwd=folder, env=own_store(folder), capture_output=True, text=True)
+
+
 def test_the_whole_notebook_runs_on_a_small_table(checkout, table, tmp_path):
-    command = [
-        *MLFLOW,
-        "run",
-        str(checkout),
-        "--env-manager",
-        "local",
-        "--experiment-name",
-        "mlp",
-        "-P",
-        f"data={table}",
-        "-P",
-        "epochs=1",
-    ]
-    ran = subprocess.run(command, cwd=tmp_path, env=own_store(tmp_path), capture_output=True, text=True)
+    ran = run_main(checkout, tmp_path, f"data={table}", "epochs=1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "a test line: " in ran.stdout
 
@@ -169,18 +164,7 @@ def test_the_whole_notebook_runs_on_a_small_table(checkout, table, tmp_path):
 def test_a_table_whose_pictures_are_all_missing_fails_in_words(checkout, tmp_path):
     table = tmp_path / "lost.csv"
     pd.DataFrame({"image": ["gone.png"] * 20, "text": np.repeat(list("ab"), 10)}).to_csv(table, index=False)
-    command = [
-        *MLFLOW,
-        "run",
-        str(checkout),
-        "--env-manager",
-        "local",
-        "--experiment-name",
-        "mlp",
-        "-P",
-        f"data={table}",
-    ]
-    ran = subprocess.run(command, cwd=tmp_path, env=own_store(tmp_path), capture_output=True, text=True)
+    ran = run_main(checkout, tmp_path, f"data={table}")
     assert ran.returncode == 1
     assert "rows can be used, the first because" in ran.stderr
     assert "gone.png: no such file" in ran.stderr
