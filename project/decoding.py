@@ -15,9 +15,16 @@ def best_path(log_probs: np.ndarray) -> list[int]:
 
     log_probs: (T, C). Graves et al. 2006, section 3.2.
     """
+    return [label for label, _, _ in best_path_spans(log_probs)]
+
+
+def best_path_spans(log_probs: np.ndarray) -> list[tuple[int, int, int]]:
+    """The labels of the best path, each with its first frame and the frame after its last. log_probs: (T, C)."""
     path = log_probs.argmax(axis=1)  # (T,)
     starts = np.flatnonzero(np.diff(path, prepend=-1))  # first frame of each run of one class
-    return [int(label) for label in path[starts] if label != BLANK]
+    stops = np.append(starts[1:], len(path))
+    spans = zip(path[starts].tolist(), starts.tolist(), stops.tolist(), strict=True)
+    return [(label, start, stop) for label, start, stop in spans if label != BLANK]
 
 
 def prefix_beam_search(

@@ -20,15 +20,35 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from project.charset import BLANK, Charset
-from project.crnn import CRNN
-from project.decoding import DECODERS
-from project.images import MIN_SIDE, batch, line_image, width_batches
+from project.crnn import CRNN, FRAME_WIDTH
+from project.decoding import DECODERS, best_path_spans
+from project.images import MIN_SIDE, Place, batch, placed_line_image, width_batches
 from project.registry import MODEL_NAME, version_uri
 
 BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else in frames that only pad a batch
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Character:
+    """A character that was read, how sure that is (0 to 1), and where it stands, in px of the line image."""
+
+    text: str
+    confidence: float
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in a line, how sure that is (0 to 1), and what else it may say: texts and their confidence."""
+
+    text: str
+    confidence: float
+    characters: list[Character]
+    alternatives: list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,11 @@ class Recognizer:
 
     def line_image(self, picture: np.ndarray) -> np.ndarray:
         """A picture, uint8 (H, W) with 0 black to 255 white -> what the network reads, uint8 (1, height, W')."""
-        return line_image(picture, self.height)
+        return self.placed_line_image(picture)[0]
+
+    def placed_line_image(self, picture: np.ndarray) -> tuple[np.ndarray, Place]:
+        """The same, and where the line image lies in the picture."""
+        return placed_line_image(picture, self.height)
 
     @torch.inference_mode()
     def log_probs(self, line_images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -81,6 +105,26 @@ class Recognizer:
         """The text of each line image, uint8 (1, height, W). decoder: one of `decoding.DECODERS`."""
         decode = DECODERS[decoder]
         return [self.charset.decode(decode(log_probs)) for log_probs in self.log_probs(line_images)]
+
+    def readings(
+        self, line_images: Sequence[np.ndarray], decoder: str = "best_path", beam_width: int = 25, alternatives: int = 0
+    ) -> list[Reading]:
+        """What each line image, uint8 (1, height, W), says, with confidence, places and `alternatives` other texts."""
+        return [self._reading(log_probs) for log_probs in self.log_probs(line_images)]
+
+    def _reading(self, log_probs: np.ndarray) -> Reading:
+        """The best path's text; its characters are as sure as their surest frame, the line as all its frames are."""
+        characters = [
+            Character(
+                self.charset.decode([label]),
+                float(np.exp(log_probs[start:stop, label].max())),
+                start * FRAME_WIDTH,
+                stop * FRAME_WIDTH,
+            )
+            for label, start, stop in best_path_spans(log_probs)
+        ]
+        confidence = float(np.exp(log_probs.max(axis=1).sum()))
+        return Reading("".join(character.text for character in characters), confidence, characters, [])
 
 
 def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:

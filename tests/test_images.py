@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from project.images import MIN_SIDE, batch, cut_to_ink, line_image, padded_width, read_picture, width_batches
+from project.images import (
+    MIN_SIDE,
+    REACH,
+    batch,
+    line_image,
+    middle_line,
+    padded_width,
+    placed_line_image,
+    read_picture,
+    width_batches,
+)
 
 
 def drawn(width=200, height=60, paper=230, ink=40):
@@ -80,13 +90,65 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
         read_picture(saved(Image.new("1", (side, side))))
 
 
+def bars(*boxes, width=400, height=100):
+    """White paper with black bars; each box is left, top, right, bottom, the last row and column included."""
+    picture = Image.new("L", (width, height), 255)
+    for box in boxes:
+        ImageDraw.Draw(picture).rectangle(box, fill=0)
+    return np.asarray(picture)
+
+
 def test_a_line_image_has_the_height_asked_for_and_keeps_its_aspect():
     for height in (24, 40, 64):
-        image = line_image(np.asarray(drawn()), height)
-        ink = cut_to_ink(255 - np.asarray(drawn(paper=255, ink=0)))
+        image = line_image(bars((50, 40, 129, 59)), height)  # 80 x 20 px: spread 5, so 40 rows are shown
         assert image.dtype == np.uint8
         assert image.shape[:2] == (1, height)
-        assert image.shape[2] / height == pytest.approx(ink.shape[1] / ink.shape[0], rel=0.05)
+        inked = np.flatnonzero((image[0] > 128).any(axis=0))
+        assert np.ptp(inked) == pytest.approx(80 * height / 40, abs=3)
+
+
+def test_the_middle_of_a_bar_is_its_middle_and_its_spread_a_quarter_of_its_height():
+    ink = 255 - bars((0, 40, 399, 59))  # rows 40..59: mean 49.5, and |row - mean| is 0.5, 1.5, .. 9.5, each twice
+    middle, spread = middle_line(ink)
+    assert middle == pytest.approx(np.full(400, 49.5))
+    assert spread == pytest.approx(5.0)
+
+
+def test_a_climbing_line_is_made_level():
+    letters = [(20 + 30 * i, 70 - 2 * i, 35 + 30 * i, 89 - 2 * i) for i in range(12)]
+    level = [(left, 70, right, 89) for left, _, right, _ in letters]
+    climbing, straight = line_image(bars(*letters), 40)[0], line_image(bars(*level), 40)[0]
+    for image in (climbing, straight):
+        rows = np.flatnonzero((image > 128).any(axis=1))
+        assert np.ptp(rows) < 0.7 * 40  # 20 of the 40 rows that are shown, and a little
+    assert climbing.shape[1] == pytest.approx(straight.shape[1], rel=0.15)
+
+
+def test_a_short_word_with_a_tail_is_not_taken_for_a_falling_line():
+    ink = 255 - bars((10, 10, 20, 50), (40, 30, 50, 70), width=60)  # as "b" and "y" stand
+    middle, _ = middle_line(ink)
+    assert abs(middle[45] - middle[15]) < 5  # the bars' own middles are 20 px apart
+
+
+def test_one_tall_stroke_does_not_make_the_writing_small():
+    letters = [(20 + 30 * i, 60, 40 + 30 * i, 79) for i in range(11)]
+    plain, tall = bars(*letters), bars(*letters, (355, 5, 360, 99))
+    assert line_image(tall, 40).shape[2] > 0.75 * line_image(plain, 40).shape[2]
+
+
+def test_a_place_leads_back_from_the_line_image_to_the_picture():
+    pixels = bars((100, 40, 119, 59), (300, 40, 319, 59))
+    image, place = placed_line_image(pixels, 40)
+    columns = np.flatnonzero((image[0] > 128).any(axis=0))
+    assert place.left + place.scale * columns[0] == pytest.approx(100, abs=2)
+    assert place.left + place.scale * (columns[-1] + 1) == pytest.approx(320, abs=2)
+
+
+def test_empty_paper_is_shown_whole():
+    image, place = placed_line_image(np.full((80, 200), 255, dtype=np.uint8), 40)
+    assert image.shape == (1, 40, 100)
+    assert place == (0, 2)
+    assert middle_line(np.zeros((80, 200), dtype=np.uint8))[1] == 80 / (2 * REACH)
 
 
 def test_paper_becomes_0_and_ink_255():
