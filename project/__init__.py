@@ -10,13 +10,13 @@ augmentation a batch -> a varied batch (training only)
 crnn         line images -> log-probs
 decoding     log-probs -> labels
 metrics      CER and WER
-training     lines + settings -> a trained network
 registry     which registered version is meant, and where its files are
 recognizer   the trained recogniser as an MLflow model
+training     lines + settings -> a trained network
 evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 experiment   one training run in MLflow, from data and settings to a registered version
 
-A room imports only rooms above it. Entry points (main, serve_model, sampler, poster, text_identifier, evaluate)
-parse, call and print; `entry_point` is what they share, `files` what they hand to each other.
+A room imports only rooms above it. Entry points (main, pretrain, serve_model, sampler, poster, text_identifier,
+evaluate) parse, call and print; `entry_point` is what they share, `files` what they hand to each other.
 """

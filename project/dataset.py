@@ -26,16 +26,19 @@ def normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def read_data_set(data: str | Path, seed: int = 0) -> pd.DataFrame:
-    """All rows of a data set, each in a split: columns `image`, `text`, `writer`, `split`, `source` ("file:row").
+def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
+    """All rows of one or more data sets, each in a split: columns `image`, `text`, `writer`, `split`, `source`
+    ("file:row").
 
-    A split that is not given is held out from `train`, by writer where writers are known.
+    A split that none of them gives is held out from `train`, by writer where writers are known.
     ValueError names a path, a column or a split that is not as described above.
     """
-    rows = read_rows(data)
+    rows = pd.concat(map(read_rows, data), ignore_index=True)
     rows["split"] = rows["split"].replace("", "train")
     if (rows["split"] == "train").sum() == 0:
-        raise ValueError(f"{data}: no row is in the split 'train'; splits are {sorted(set(rows['split']))}")
+        raise ValueError(
+            f"{', '.join(map(str, data))}: no row is in the split 'train'; splits are {sorted(set(rows['split']))}"
+        )
     for split in ("test", "validation"):
         if not (rows["split"] == split).any():
             rows = hold_out(rows, split, seed)

@@ -1,6 +1,7 @@
 """What all entry points share: checked options, errors in words, a trace in `log.log`, and an exit code."""
 
 import logging
+import os
 import sys
 
 import click
@@ -19,6 +20,14 @@ def start_log(name: str) -> None:
     logging.basicConfig(
         handlers=[logging.FileHandler("log.log"), warnings], level=logging.INFO, format=form, force=True
     )
+
+
+def leave_run() -> str | None:
+    """Let runs that are started from here on be runs of their own, instead of joining that of `mlflow run`; returns
+    the id of that one, if there is one.
+    """
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    return os.environ.pop("MLFLOW_RUN_ID", None)
 
 
 def run(name: str, command: click.Command) -> None:

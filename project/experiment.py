@@ -23,6 +23,7 @@ from project import dataset, pictures, registry, synthetic
 from project.charset import Charset
 from project.crnn import FRAME_WIDTH
 from project.evaluate import compare, error_rates
+from project.files import BASE
 from project.lines import Line, usable_lines
 from project.recognizer import Recognizer, register
 from project.training import Settings, train
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 class Data:
     """A data set that is ready to train on: its usable lines by split, in the order of `rows`."""
 
-    source: str
-    path: Path
+    sources: tuple[str, ...]
+    paths: tuple[Path, ...]
     rows: pd.DataFrame
     digest: str
     charset: Charset
@@ -60,17 +61,19 @@ class Run:
     test_lines: pd.DataFrame
 
 
-def load_data(data: str, height: int, seed: int, synthetic_lines: Mapping[str, int]) -> Data:
-    """Read a data set; `data` is a path (see `dataset`), or "synthetic" for the embedded default.
+def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, int], characters: str = "") -> Data:
+    """Read one or more data sets as one; each is a path (see `dataset`), or "synthetic" for the embedded default.
 
-    The charset is every character of the training transcriptions.
+    The charset is every character of the training transcriptions, and those of `characters`.
     """
-    path = synthetic.synthesize(None, dict(synthetic_lines), seed) if data == "synthetic" else data
-    rows = dataset.read_data_set(path, seed)
+    paths = [
+        synthetic.synthesize(None, dict(synthetic_lines), seed) if one == "synthetic" else Path(one) for one in data
+    ]
+    rows = dataset.read_data_set(*paths, seed=seed)
     texts = rows.loc[rows["split"] == "train", "text"]
     if not any(texts):
-        raise ValueError(f"data: {data}: none of the {len(texts)} training rows has a text")
-    charset = Charset.from_texts(texts)
+        raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
+    charset = Charset.from_texts([*texts, characters])
     usable = {
         split: usable_lines(rows[rows["split"] == split], charset, height, FRAME_WIDTH) for split in dataset.SPLITS
     }
@@ -78,7 +81,7 @@ def load_data(data: str, height: int, seed: int, synthetic_lines: Mapping[str, i
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
     lines = {split: lines for split, (lines, _) in usable.items()}
-    return Data(data, Path(path), rows, dataset.digest(rows), charset, lines, rejected)
+    return Data(data, tuple(paths), rows, dataset.digest(rows), charset, lines, rejected)
 
 
 def run(name: str, question: str, settings: Settings, data: Data) -> Run:
@@ -98,6 +101,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
             validation,
             on_epoch=lambda epoch, figures, predictions: log_epoch(run_id, validation, epoch, figures, predictions),
             checkpoint=checkpoint,
+            start=start_of(settings),
         )
         log_curves(name, history)
         best = min(history, key=lambda figures: figures["val_cer"])
@@ -105,11 +109,25 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
             Recognizer(network, data.charset, settings.height),
             example=255 - validation[0].image[0],
             description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
-            tags={"run_name": name, "data": data.source, "data_digest": data.digest, "val_cer": str(best["val_cer"])},
+            tags={
+                "run_name": name,
+                "data": ", ".join(data.sources),
+                "data_digest": data.digest,
+                "val_cer": str(best["val_cer"]),
+            },
         )
         test_lines, test_figures = log_test(version, data.rows[data.rows["split"] == "test"])
     figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
     return Run(name, run_id, version, history, figures, test_lines)
+
+
+def start_of(settings: Settings) -> Recognizer | None:
+    """What training starts from: nothing, the base model that comes with the project, or a registered version."""
+    if not settings.start_from:
+        return None
+    if settings.start_from == "base":
+        return Recognizer.load(BASE)
+    return Recognizer.from_registry(registry.find_version(settings.start_from))
 
 
 @contextmanager
@@ -119,7 +137,7 @@ def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
     It is the one that a killed run of the same name, settings, data and code left, if there is one.
     """
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    fingerprint = hashlib.sha256(repr((settings, data.source, data.digest)).encode() + code).hexdigest()[:12]
+    fingerprint = hashlib.sha256(repr((settings, data.sources, data.digest)).encode() + code).hexdigest()[:12]
     CHECKPOINTS.mkdir(exist_ok=True)
     for number in itertools.count(1):
         checkpoint = CHECKPOINTS / f"{name}-{fingerprint}-{number}.pt"
@@ -173,18 +191,27 @@ def log_epoch(
 
 def log_inputs(settings: Settings, data: Data) -> None:
     """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
-    mlflow.log_params(dataclasses.asdict(settings) | {"data": data.source})
+    mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
-        source = resolve_dataset_source(data.path.resolve().as_uri())
-    for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
-        table = data.rows.loc[data.rows["split"] == split, ["text", "writer", "split", "source"]].astype(object)
-        name = f"{Path(data.source).name} {split}"
-        mlflow.log_input(mlflow.data.from_pandas(table, source, name=name, digest=data.digest), context=context)
+    for source, path in zip(data.sources, data.paths, strict=True):
+        log_data_set(Path(source).name, path.resolve(), data)
     mlflow.log_text(data.charset.characters, "charset.txt")
     mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
     mlflow.set_tag("rejected_rows", len(data.rejected))
+
+
+def log_data_set(name: str, path: Path, data: Data) -> None:
+    """The splits of one of the data sets that a run uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
+        source = resolve_dataset_source(path.as_uri())
+    own = data.rows[data.rows["source"].str.startswith(str(path))]
+    for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
+        table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]].astype(object)
+        if len(table):
+            mlflow.log_input(
+                mlflow.data.from_pandas(table, source, name=f"{name} {split}", digest=data.digest), context=context
+            )
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:

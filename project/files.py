@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+BASE = FOLDER / "base"  # the base model that comes with the project: see its README.md
 TEST_INPUTS = FOLDER / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TEXT_IMAGE = FOLDER / "text_image.json"  # {"inputs": (N, 1, H, W)}: sampler -> poster
 PREDICTION = FOLDER / "prediction.json"  # {"predictions": (N, T, C)}: poster -> inferrer

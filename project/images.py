@@ -15,7 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
-WIDTH_STEP = 32  # px: batches are padded to multiples of it; torch prepares its kernels anew for each new shape
+# px, a sixth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
+PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(72) / 6))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
@@ -194,7 +195,7 @@ def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Genera
 
 def padded_width(width):
     """The width (px, a number or an array of them) to which a line of `width` px is padded in a batch of its own."""
-    return -(-width // WIDTH_STEP) * WIDTH_STEP
+    return PADDED_WIDTHS[np.searchsorted(PADDED_WIDTHS, width)]
 
 
 def batch(line_images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom, and print its summary."""
 
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -30,9 +29,7 @@ def summary(notebook: nbformat.NotebookNode) -> str:
 def main(data: str, epochs: int, train_lines: int, seed: int) -> None:
     if data != "synthetic":
         dataset.read_data_set(data)  # what is wrong with it is told now, and not in a notebook's traceback
-    # The notebook makes runs of its own, in its own experiment: it must not join the run of this entry point.
-    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    run_id = entry_point.leave_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
     parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed}
     with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ from project.decoding import best_path
 from project.files import replaced
 from project.images import batch, width_batches
 from project.lines import Line
+from project.recognizer import Recognizer
 
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
@@ -38,7 +39,7 @@ class Settings:
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
     batch_width: int = 3584  # px: the padded widths of a batch, added up
     learning_rate: float = 6e-3  # at the top of the schedule
-    height: int = 40  # px
+    height: int = 36  # px
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
     layers: int = 2  # bidirectional LSTMs
@@ -47,13 +48,14 @@ class Settings:
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     average: float = 0.995  # decay of the moving average of the weights, which is what is kept
+    start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
     def __post_init__(self):
         least = dict.fromkeys(("seed", "dropout", "augmentation", "shortcut_weight", "short_first", "average"), 0)
         least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
         for name, setting in dataclasses.asdict(self).items():
-            if not setting >= least.get(name, 1):
+            if name != "start_from" and not setting >= least.get(name, 1):
                 raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
         for name in ("dropout", "average"):
             if getattr(self, name) >= 1:
@@ -75,9 +77,10 @@ def train(
     validation_lines: Sequence[Line],
     on_epoch: Callable[[int, dict[str, float], list[str]], None] = lambda epoch, figures, predictions: None,
     checkpoint: Path | None = None,
+    start: Recognizer | None = None,
 ) -> tuple[CRNN, list[dict[str, float]]]:
-    """Train a network from nothing; returns it with the weights that read the validation split best, and the
-    figures of each epoch: `train_loss` and `val_loss` in nats a character, `val_cer`, `val_wer`,
+    """Train a network, from nothing or from what `start` knows. Returns it with the weights that read the validation
+    split best, and the figures of each epoch: `train_loss` and `val_loss` in nats a character, `val_cer`, `val_wer`,
     `avg_edit_distance`, `train_lines_per_s`.
 
     `on_epoch` is told, after each epoch (counted from 1): its number, its figures, and the predictions of the
@@ -88,6 +91,8 @@ def train(
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = CRNN(len(charset), settings.width, settings.hidden, settings.layers, settings.dropout)
+    if start:
+        take_over(network, charset, settings.height, start)
     network = network.to(device, memory_format=torch.channels_last)
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
@@ -155,6 +160,27 @@ def train(
             save(checkpoint, parts, done)
         on_epoch(epoch, figures, validation.predictions)
     return best.cpu(), history
+
+
+@torch.no_grad()
+def take_over(network: CRNN, charset: Charset, height: int, start: Recognizer) -> None:
+    """Give `network` the weights of `start`; in the output layers, those of the blank and of the characters that both
+    charsets hold. ValueError if the networks differ in shape, or their line images in height.
+    """
+    if (start.height, start.network.shape) != (height, network.shape):
+        raise ValueError(
+            f"start_from: that version has height {start.height} and {start.network.shape}; "
+            f"these settings have height {height} and {network.shape}"
+        )
+    shared = "".join(character for character in charset.characters if not start.charset.unknown(character))
+    ours, theirs = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
+    known = start.network.state_dict()
+    for name, weight in network.state_dict().items():
+        if name.startswith(("head.", "shortcut.")):
+            weight[ours] = known[name][theirs]
+        else:
+            weight.copy_(known[name])
+    log.info("starting from a network that knows %d of %d characters", len(shared), len(charset.characters))
 
 
 def learning_rate(settings: Settings, steps: int, progress: float) -> float:

@@ -124,7 +124,7 @@ def test_held_out_splits_are_a_tenth_of_the_lines_and_of_writers_that_are_in_no_
 
 def test_what_is_held_out_depends_on_the_seed_only(tmp_path):
     path = written(tmp_path / "lines.parquet", table(lines=300, writers=30))
-    splits = [list(read_data_set(path, seed)["split"]) for seed in (0, 0, 1)]
+    splits = [list(read_data_set(path, seed=seed)["split"]) for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
 
 
@@ -139,7 +139,7 @@ def test_a_split_that_is_given_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_writer_of_most_lines_is_not_held_out_and_others_stay_beside_it(tmp_path, seed):
     hands = ["a busy hand"] * 90 + [f"hand {k}" for k in range(10)]
-    rows = read_data_set(written(tmp_path / "lines.parquet", table(100, writer=hands)), seed)
+    rows = read_data_set(written(tmp_path / "lines.parquet", table(100, writer=hands)), seed=seed)
     assert split_of(rows, "a busy hand") == {"train"}
     # test: 5 of the 11 hands, and no more than half. validation: 3 of the 6 that are left.
     assert rows.groupby("split")["writer"].nunique().to_dict() == {"train": 3, "validation": 3, "test": 5}

@@ -48,7 +48,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(store, table):
-    return experiment.load_data(str(table), SETTINGS.height, seed=1, synthetic_lines={})
+    return experiment.load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_the_summary_has_a_row_for_each_run(twins):
 def test_training_rows_without_any_text_are_told(store, tmp_path):
     pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4}).to_csv(tmp_path / "empty.csv", index=False)
     with pytest.raises(ValueError, match="training rows has a text"):
-        experiment.load_data(str(tmp_path / "empty.csv"), 40, seed=1, synthetic_lines={})
+        experiment.load_data(str(tmp_path / "empty.csv"), height=40, seed=1, synthetic_lines={})
 
 
 def run_main(checkout, folder, *parameters):

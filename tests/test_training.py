@@ -6,10 +6,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from project.charset import Charset
+from project.charset import BLANK, Charset
+from project.crnn import CRNN
 from project.images import line_image
 from project.lines import Line, frames_needed
-from project.training import Settings, ctc_loss, learning_rate, train
+from project.recognizer import Recognizer
+from project.training import Settings, ctc_loss, learning_rate, take_over, train
 
 SMALL = Settings(
     epochs=120,
@@ -93,6 +95,37 @@ def test_training_stops_when_the_validation_split_reads_no_better(charset, handf
 def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, handful):
     settings = dataclasses.replace(SMALL, epochs=100_000, minutes=1 / 60, patience=100_000)
     assert 1 <= len(train(settings, charset, handful, handful)[1]) < 1000
+
+
+def test_training_can_start_from_another_network_s_weights(charset, handful):
+    network, _ = train(SMALL, charset, handful, handful)
+    start = Recognizer(network, charset, SMALL.height)
+    settings = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-9)
+    assert train(settings, charset, handful, handful, start=start)[1][0]["val_cer"] == 0
+    assert train(settings, charset, handful, handful)[1][0]["val_cer"] > 0.5  # what it would be without
+
+
+def test_another_charset_keeps_what_is_known_of_the_characters_that_both_hold(charset):
+    torch.manual_seed(0)
+    start = Recognizer(CRNN(len(charset), 64, 48, 1), charset, 36)
+    wider = Charset("tab\u00e9")  # a, b and t are known, the last is not
+    network = CRNN(len(wider), 64, 48, 1)
+    new = network.head.weight[4].clone()
+    take_over(network, wider, 36, start)
+    for label, character in ((1, "t"), (2, "a"), (3, "b")):
+        known = charset.encode(character)[0]
+        assert torch.equal(network.head.weight[label], start.network.head.weight[known])
+        assert torch.equal(network.shortcut.bias[label], start.network.shortcut.bias[known])
+    assert torch.equal(network.head.weight[BLANK], start.network.head.weight[BLANK])
+    assert torch.equal(network.head.weight[4], new)
+    assert torch.equal(network.blocks[0].conv.weight, start.network.blocks[0].conv.weight)
+
+
+@pytest.mark.parametrize("other", [{"height": 32}, {"layers": 2}])
+def test_a_start_of_another_shape_is_refused_in_words(charset, handful, other):
+    start = Recognizer(CRNN(len(charset), SMALL.width, SMALL.hidden, SMALL.layers), charset, SMALL.height)
+    with pytest.raises(ValueError, match="start_from: that version has height"):
+        train(dataclasses.replace(SMALL, **other), charset, handful, handful, start=start)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_0():
