@@ -23,7 +23,8 @@ from project import dataset, pictures, registry, synthetic
 from project.charset import Charset
 from project.crnn import FRAME_WIDTH
 from project.evaluate import compare, error_rates
-from project.files import BASE
+from project.files import BASE, TEST_INPUTS
+from project.images import read_picture
 from project.lines import Line, usable_lines
 from project.recognizer import Recognizer, register
 from project.training import Settings, train
@@ -128,6 +129,23 @@ def start_of(settings: Settings) -> Recognizer | None:
     if settings.start_from == "base":
         return Recognizer.load(BASE)
     return Recognizer.from_registry(registry.find_version(settings.start_from))
+
+
+def register_base() -> ModelVersion:
+    """The base model that comes with the project as a version of `MODEL_NAME`, with the alias `base`; the same
+    weights are registered once.
+    """
+    digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    client = mlflow.MlflowClient()
+    versions = client.search_model_versions(f"name = '{registry.MODEL_NAME}' and tag.weights_digest = '{digest}'")
+    if versions:
+        version = versions[0]
+    else:
+        example = read_picture(min(TEST_INPUTS.glob("*.png")))
+        description = "Reads real hands, English and French: the base model that comes with the project."
+        version = register(Recognizer.load(BASE), example, description, {"run_name": "base", "weights_digest": digest})
+    client.set_registered_model_alias(registry.MODEL_NAME, "base", version.version)
+    return version
 
 
 @contextmanager

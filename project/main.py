@@ -26,12 +26,13 @@ def summary(notebook: nbformat.NotebookNode) -> str:
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--train-lines", required=True, type=click.IntRange(10), help="Lines to train on, of the synthetic data.")
 @click.option("--seed", required=True, type=click.IntRange(0))
-def main(data: str, epochs: int, train_lines: int, seed: int) -> None:
+@click.option("--start-from", required=True, help='What the third run starts from: "base", a number, latest, an alias.')
+def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -> None:
     if data != "synthetic":
         dataset.read_data_set(data)  # what is wrong with it is told now, and not in a notebook's traceback
     run_id = entry_point.leave_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
-    parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed}
+    parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed, "start_from": start_from}
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder, NOTEBOOK.name)
         try:

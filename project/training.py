@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from project.recognizer import Recognizer
 
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
+KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def train(
     and `on_epoch` hears of its last epoch once more, since nobody knows whether it did before.
     On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = CRNN(len(charset), settings.width, settings.hidden, settings.layers, settings.dropout)

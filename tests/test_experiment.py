@@ -1,5 +1,6 @@
 """A run in MLflow, on a small table with what real tables have: an unreadable picture, short lines, an odd letter."""
 
+import dataclasses
 import os
 import subprocess
 from pathlib import Path
@@ -8,9 +9,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from project import experiment, registry
+from project import dataset, experiment, registry
+from project.recognizer import Recognizer
 from project.training import Settings
 from tests.conftest import MLFLOW
 
@@ -132,6 +135,35 @@ def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
     assert experiment.crown(twins).version == best.version
     assert registry.find_version("champion").version == best.version
     assert registry.find_version("latest").version == other.version
+
+
+def test_a_run_can_start_from_a_registered_version(data, twins):
+    start = str(twins[0].version.version)
+    settings = dataclasses.replace(SETTINGS, start_from=start, epochs=1, learning_rate=1e-9)
+    tuned = experiment.run("tuned", "Does it go on where the other stopped?", settings, data)
+    assert mlflow.get_run(tuned.run_id).data.params["start_from"] == start
+    kept, known = (Recognizer.from_registry(run.version).network.head.weight for run in (tuned, twins[0]))
+    assert torch.allclose(kept, known, atol=1e-6)
+    with pytest.raises(ValueError, match="no version '99'"):
+        experiment.run("lost", "From where?", dataclasses.replace(settings, start_from="99"), data)
+
+
+def test_the_base_model_is_registered_once(twins):
+    version = experiment.register_base()
+    assert experiment.register_base().version == version.version
+    assert registry.find_version("base").version == version.version
+    reader = Recognizer.from_registry(version)
+    assert not reader.charset.unknown("Où est né l'œuvre? ABC xyz 0189 {|}~")
+
+
+def test_several_data_sets_are_read_as_one(store, table, tmp_path):
+    rows = dataset.read_rows(table).query("split == 'train'").head(5)
+    rows.to_parquet(tmp_path / "more.parquet")
+    both = experiment.load_data(
+        str(table), str(tmp_path / "more.parquet"), height=36, seed=1, synthetic_lines={}, characters="€"
+    )
+    assert len(both.lines["train"]) == 24 + 5
+    assert not both.charset.unknown("€")
 
 
 def test_the_summary_has_a_row_for_each_run(twins):

@@ -11,6 +11,7 @@ import pytest
 
 from project import experiment, registry
 
+RUNS = {"plain", "shortcut-and-augmentation", "from-base"}
 PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}
 
 
@@ -26,7 +27,7 @@ def artifacts(run, path=None):
 
 def test_it_prints_the_runs_the_champion_and_a_line_that_was_read(trained):
     table = trained[trained.rindex("epochs") :]
-    for name in ("plain", "shortcut", "shortcut-and-augmentation", "val_cer", "test_cer"):
+    for name in (*RUNS, "val_cer", "test_cer"):
         assert name in table
     assert "champion: cnn_text_identifier version" in table
     assert "a test line: " in table
@@ -35,7 +36,7 @@ def test_it_prints_the_runs_the_champion_and_a_line_that_was_read(trained):
 
 def test_there_are_three_finished_runs_with_their_settings(runs, checkout):
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout, text=True).strip()
-    assert set(runs) == {"plain", "shortcut", "shortcut-and-augmentation"}
+    assert set(runs) == RUNS
     for run in runs.values():
         assert run.info.status == "FINISHED"
         assert run.data.params["epochs"] == "2"
@@ -45,6 +46,7 @@ def test_there_are_three_finished_runs_with_their_settings(runs, checkout):
         assert "system/cpu_utilization_percentage" in run.data.metrics
     assert runs["plain"].data.params["augmentation"] == "0"
     assert runs["shortcut-and-augmentation"].data.params["augmentation"] == "1.0"
+    assert runs["from-base"].data.params["start_from"] == "base"
 
 
 def test_every_epoch_has_its_metrics_and_its_picture(runs):
@@ -79,11 +81,9 @@ def test_the_table_of_test_lines_gives_the_figures_of_the_run(runs):
 
 
 def test_three_versions_are_registered_and_lead_back_to_their_runs(runs):
-    client = mlflow.MlflowClient()
-    versions = client.search_model_versions(f"name = '{registry.MODEL_NAME}'")
-    assert sorted(int(version.version) for version in versions) == [1, 2, 3]
-    assert {version.run_id for version in versions} == {run.info.run_id for run in runs.values()}
-    for version in versions:
+    for number in "123":
+        version = registry.find_version(number)
+        assert version.run_id == runs[version.tags["run_name"]].info.run_id
         assert "?" in version.description
         assert float(version.tags["val_cer"]) > 0
 
@@ -91,13 +91,19 @@ def test_three_versions_are_registered_and_lead_back_to_their_runs(runs):
 def test_the_champion_has_the_lowest_cer_on_the_validation_split(runs):
     client = mlflow.MlflowClient()
     champion = registry.find_version("champion")
-    versions = client.search_model_versions(f"name = '{registry.MODEL_NAME}'")
+    versions = [registry.find_version(number) for number in "123"]
     assert float(champion.tags["val_cer"]) == min(float(version.tags["val_cer"]) for version in versions)
     history = client.get_metric_history(runs[champion.tags["run_name"]].info.run_id, "val_cer")
     assert float(champion.tags["val_cer"]) == min(metric.value for metric in history)
 
 
-@pytest.mark.parametrize("model_version", ["1", "2", "3", "latest", "champion"])
+def test_the_base_model_is_a_version_too_and_gives_the_run_that_starts_from_it_a_lead(runs):
+    assert registry.find_version("base").version == "4"
+    cers = {name: run.data.metrics["val_cer"] for name, run in runs.items()}
+    assert cers["from-base"] < 0.5 < cers["plain"]
+
+
+@pytest.mark.parametrize("model_version", ["1", "2", "3", "latest", "champion", "base"])
 def test_every_version_loads_without_pickle_and_reads_its_own_example(trained, monkeypatch, model_version):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     version = registry.find_version(model_version)

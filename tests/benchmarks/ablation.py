@@ -1,0 +1,117 @@
+"""What each setting is worth: a training for each variant of the defaults, which differs in one place, on one budget.
+
+    python -m tests.benchmarks.ablation --data ../shared/data/bench-synthetic --minutes 8 --threads 2
+
+Each variant is a nested run of one MLflow parent run, in the experiment `ablation`; a second call with the same data
+and budget does only those that are missing. Prints a table of all (CER of the validation split, lines a second over the
+training), writes it and a picture to --output, and ends with one line of JSON.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+import matplotlib.pyplot as plt
+import mlflow
+import pandas as pd
+import torch
+
+from project.experiment import load_data
+from project.training import Settings, train, validate
+
+EXPERIMENT = "ablation"
+VARIANTS: dict[str, dict[str, float]] = {
+    "the defaults": {},
+    "height 32": {"height": 32},
+    "height 48": {"height": 48},
+    "one LSTM of 160": {"layers": 1, "hidden": 160},
+    "LSTMs of 96": {"hidden": 96},
+    "LSTMs of 192": {"hidden": 192},
+    "convolutions 2/3 as wide": {"width": 84},
+    "convolutions 1.5 times as wide": {"width": 192},
+    "batches of half the size": {"batch_width": 1792},
+    "batches of twice the size": {"batch_width": 7168},
+    "half the learning rate": {"learning_rate": 3e-3},
+    "twice the learning rate": {"learning_rate": 1.2e-2},
+    "no shortcut": {"shortcut_weight": 0},
+    "shortcut of weight 0.1": {"shortcut_weight": 0.1},
+    "no augmentation": {"augmentation": 0},
+    "half the augmentation": {"augmentation": 0.5},
+    "no short lines first": {"short_first": 0},
+    "no averaging of weights": {"average": 0},
+    "no dropout": {"dropout": 0},
+}
+
+
+def try_out(settings: Settings, data: str) -> dict[str, float]:
+    """Train with these settings; the figures of the weights that read the validation split best, and the speed."""
+    lines_of = {"train": 4000, "validation": 400, "test": 400}
+    prepared = load_data(data, height=settings.height, seed=settings.seed, synthetic_lines=lines_of)
+    lines = prepared.lines
+
+    def log_epoch(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:
+        mlflow.log_metrics(figures, step=epoch)
+
+    network, history = train(settings, prepared.charset, lines["train"], lines["validation"], log_epoch)
+    best = validate(network, prepared.charset, lines["validation"], settings.batch_width)
+    per_line = [1 / figures["train_lines_per_s"] for figures in history]  # seconds
+    return {
+        "val_cer": round(best.figures["val_cer"], 4),
+        "train_lines_per_s": round(len(per_line) / sum(per_line), 1),
+        "epochs": len(history),
+    }
+
+
+def draw(table: pd.DataFrame, title: str) -> plt.Figure:
+    """The CER of each variant, the defaults' as a line."""
+    figure, ax = plt.subplots(figsize=(8, 0.5 + 0.3 * len(table)), layout="constrained")
+    ranked = table.sort_values("val_cer", ascending=False)
+    colors = ["#1b4332" if name == "the defaults" else "#8d99ae" for name in ranked["variant"]]
+    bars = ax.barh(ranked["variant"], 100 * ranked["val_cer"], color=colors)
+    ax.bar_label(bars, fmt="%.1f", padding=3)
+    ax.axvline(100 * float(table.set_index("variant")["val_cer"]["the defaults"]), color="#1b4332", linewidth=0.8)
+    ax.set(xlabel="CER of the validation split, %", title=title, xscale="log")
+    return figure
+
+
+@click.command()
+@click.option("--data", required=True, help="A data set as in project/dataset.py, or synthetic.")
+@click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--threads", default=2, type=click.IntRange(1))
+@click.option("--variant", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="Only these.")
+@click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="A folder.")
+def main(data: str, minutes: float, threads: int, names: tuple[str, ...], output: str) -> None:
+    torch.set_num_threads(threads)
+    mlflow.set_experiment(EXPERIMENT)
+    budget = f"{Path(data).name}, {minutes:g} minutes, {threads} thread(s)"
+    parents = mlflow.search_runs(filter_string=f"run_name = '{budget}'", output_format="list")
+    with mlflow.start_run(parents[0].info.run_id if parents else None, run_name=budget) as parent:
+        of_parent = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'FINISHED'"
+        rows = {
+            run.info.run_name: dict(run.data.metrics) | {"variant": run.info.run_name}
+            for run in mlflow.search_runs(filter_string=of_parent, output_format="list")
+        }
+        for name in ["the defaults", *(names or VARIANTS)]:
+            if name in rows:
+                continue
+            settings = Settings(epochs=10_000, patience=10_000, minutes=minutes, **VARIANTS[name])
+            with mlflow.start_run(run_name=name, nested=True):
+                mlflow.log_params(dataclasses.asdict(settings))
+                figures = try_out(settings, data)
+                mlflow.log_metrics(figures)
+            rows[name] = figures | {"variant": name}
+            print(f"{name}: {figures}", flush=True)
+        columns = ["variant", "val_cer", "train_lines_per_s", "epochs"]
+        table = pd.DataFrame(rows.values())[columns].sort_values("val_cer")
+        figure = draw(table, budget)
+        mlflow.log_figure(figure, "ablation.png")
+        mlflow.log_text(table.to_csv(index=False), "ablation.csv")
+    table.to_csv(Path(output, "ablation.csv"), index=False)
+    figure.savefig(Path(output, "ablation.png"), dpi=100)
+    print(table.to_string(index=False))
+    print(json.dumps({"best": table["variant"].iloc[0], "val_cer": table["val_cer"].iloc[0], "variants": len(table)}))
+
+
+if __name__ == "__main__":
+    main()
