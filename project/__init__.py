@@ -7,7 +7,8 @@ images       any picture of a line -> the line image that the network reads; a p
 charset      text <-> labels
 lines        rows of a data set -> lines that the network can learn from
 augmentation a batch -> a varied batch (training only)
-crnn         line images -> log-probs
+crnn         line images -> log-probs, in torch: the network that is trained
+inference    the same network without torch: the engine that reads
 decoding     log-probs -> labels
 metrics      CER and WER
 registry     which registered version is meant, and where its files are

@@ -4,10 +4,13 @@ Columns are max-pooled instead of flattened, and a second, convolutional CTC hea
 the features along in training and is not asked in inference: both from Retsinas et al. 2024, arXiv 2404.11339.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
+from project.images import FRAME_WIDTH
 
 
 class ConvBlock(nn.Module):
@@ -73,6 +76,15 @@ class CRNN(nn.Module):
         self.lstms = nn.ModuleList(BidirectionalLSTM(size, hidden) for size in inputs)
         self.head = nn.Linear(2 * hidden, classes)
         self.shortcut = nn.Conv1d(width, classes, kernel_size=3, padding=1)
+
+    @classmethod
+    def of(cls, weights: Mapping[str, np.ndarray]) -> "CRNN":
+        """The network, in evaluation mode, that has these weights, named as in `state_dict`."""
+        classes, hidden = weights["head.weight"].shape[0], weights["lstms.0.onward.weight_hh_l0"].shape[1]
+        layers = sum(name.endswith("onward.weight_hh_l0") for name in weights)
+        network = cls(classes, weights["shortcut.weight"].shape[1], hidden, layers)
+        network.load_state_dict({name: torch.tensor(weight) for name, weight in weights.items()})
+        return network.to(memory_format=torch.channels_last).eval()
 
     def features(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, H, W) in [0, 1] and true widths (N,) -> (N, F, T) and input_lengths (N,)."""

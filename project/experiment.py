@@ -21,10 +21,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from project import dataset, pictures, registry, synthetic
 from project.charset import Charset
-from project.crnn import FRAME_WIDTH
 from project.evaluate import compare, error_rates
 from project.files import BASE, TEST_INPUTS
-from project.images import read_picture
+from project.images import FRAME_WIDTH, read_picture
 from project.lines import Line, usable_lines
 from project.recognizer import Recognizer, register
 from project.training import Settings, train
@@ -107,7 +106,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
         log_curves(name, history)
         best = min(history, key=lambda figures: figures["val_cer"])
         version = register(
-            Recognizer(network, data.charset, settings.height),
+            Recognizer.of(network, data.charset, settings.height),
             example=255 - validation[0].image[0],
             description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
             tags={

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room

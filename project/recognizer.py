@@ -1,6 +1,7 @@
 """The trained recogniser: its files, what it answers, and how it becomes a registered MLflow model.
 
-The only room that knows the model format: `weights.safetensors` and `recognizer.json`, nothing pickled.
+The only room that knows the model format: `weights.safetensors` and `recognizer.json`, nothing pickled. Reading needs
+no torch, which would take half a gigabyte of a server's memory.
 """
 
 import importlib.metadata
@@ -9,26 +10,31 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
-import safetensors.torch
-import torch
+import onnxruntime
+import safetensors.numpy
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from project import inference
 from project.charset import BLANK, Charset
-from project.crnn import CRNN, FRAME_WIDTH
 from project.decoding import DECODERS, best_path_spans
-from project.images import MIN_SIDE, Place, batch, placed_line_image, width_batches
+from project.images import FRAME_WIDTH, MIN_SIDE, Place, batch, placed_line_image, width_batches
 from project.registry import MODEL_NAME, version_uri
+
+if TYPE_CHECKING:
+    from project.crnn import CRNN
 
 BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else in frames that only pad a batch
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "torch")
+REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -53,27 +59,44 @@ class Reading:
 
 @dataclass(frozen=True)
 class Recognizer:
-    """A network with what is needed to read with it: the charset, and the height of its line images (px)."""
+    """A network's weights (as in `CRNN.state_dict`) with what is needed to read with it: the charset, and the height
+    of its line images (px).
+    """
 
-    network: CRNN
+    weights: dict[str, np.ndarray]
     charset: Charset
     height: int
 
+    @classmethod
+    def of(cls, network: "CRNN", charset: Charset, height: int) -> "Recognizer":
+        """The recogniser that reads with a trained network."""
+        weights = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
+        return cls({name: np.array(weight, order="C") for name, weight in weights.items()}, charset, height)
+
+    @cached_property
+    def network(self) -> "CRNN":
+        """The network in torch, to look at it or to train on from it."""
+        from project.crnn import CRNN  # not before it is asked for: reading does without torch
+
+        return CRNN.of(self.weights)
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The network in the engine that reads."""
+        return inference.session(inference.onnx_model(self.weights))
+
     def save(self, folder: str | Path) -> None:
         """Write `weights.safetensors` and `recognizer.json` into `folder`."""
-        weights = {name: weight.contiguous() for name, weight in self.network.state_dict().items()}
-        safetensors.torch.save_file(weights, Path(folder, "weights.safetensors"))
-        settings = {"charset": self.charset.characters, "height": self.height, **self.network.shape}
+        safetensors.numpy.save_file(self.weights, Path(folder, "weights.safetensors"))
+        settings = {"charset": self.charset.characters, "height": self.height}
         Path(folder, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Recognizer":
         """The recogniser whose files are in `folder`."""
         settings = json.loads(Path(folder, "recognizer.json").read_text("utf-8"))
-        charset, height = Charset(settings.pop("charset")), settings.pop("height")
-        network = CRNN(len(charset), **settings).to(memory_format=torch.channels_last).eval()
-        network.load_state_dict(safetensors.torch.load_file(Path(folder, "weights.safetensors")))
-        return cls(network, charset, height)
+        weights = safetensors.numpy.load_file(Path(folder, "weights.safetensors"))
+        return cls(weights, Charset(settings["charset"]), settings["height"])
 
     @classmethod
     def from_registry(cls, version: ModelVersion) -> "Recognizer":
@@ -90,15 +113,15 @@ class Recognizer:
         """The same, and where the line image lies in the picture."""
         return placed_line_image(picture, self.height)
 
-    @torch.inference_mode()
     def log_probs(self, line_images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Line images, each uint8 (1, height, W) -> log-probs (T, C) of each, in their order."""
         answers: list[np.ndarray] = [np.empty(0)] * len(line_images)
         for chosen in width_batches([image.shape[2] for image in line_images], BATCH_WIDTH):
             padded, widths = batch([line_images[index] for index in chosen])
-            log_probs, input_lengths = self.network(torch.from_numpy(padded), torch.from_numpy(widths))  # (T, N, C)
+            input_lengths = -(-widths // FRAME_WIDTH)
+            log_probs = inference.log_probs(self.session, padded, input_lengths)  # (T, N, C)
             for column, index in enumerate(chosen):
-                answers[index] = log_probs[: input_lengths[column], column].numpy()  # (T, C)
+                answers[index] = log_probs[: input_lengths[column], column]  # (T, C)
         return answers
 
     def read(self, line_images: Sequence[np.ndarray], decoder: str = "best_path") -> list[str]:

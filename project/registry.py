@@ -43,5 +43,5 @@ def version_uri(version: ModelVersion) -> str:
 
 
 def recognizer_settings(version: ModelVersion) -> dict:
-    """The version's `recognizer.json`: charset, height, and the shape of the network."""
+    """The version's `recognizer.json`: charset and height."""
     return mlflow.artifacts.load_dict(f"{version_uri(version)}/artifacts/recognizer/recognizer.json")

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from project.crnn import CRNN, FRAME_WIDTH
+from project.crnn import CRNN
+from project.images import FRAME_WIDTH
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from project.recognizer import Recognizer, answer, pictures_of
 def recognizer():
     torch.manual_seed(0)
     charset = Charset("abcdé ")
-    return Recognizer(CRNN(len(charset), width=32, hidden=16, layers=1).eval(), charset, height=32)
+    return Recognizer.of(CRNN(len(charset), width=32, hidden=16, layers=1).eval(), charset, height=32)
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, han
 
 def test_training_can_start_from_another_network_s_weights(charset, handful):
     network, _ = train(SMALL, charset, handful, handful)
-    start = Recognizer(network, charset, SMALL.height)
+    start = Recognizer.of(network, charset, SMALL.height)
     settings = dataclasses.replace(SMALL, epochs=1, learning_rate=1e-9)
     assert train(settings, charset, handful, handful, start=start)[1][0]["val_cer"] == 0
     assert train(settings, charset, handful, handful)[1][0]["val_cer"] > 0.5  # what it would be without
@@ -107,7 +107,7 @@ def test_training_can_start_from_another_network_s_weights(charset, handful):
 
 def test_another_charset_keeps_what_is_known_of_the_characters_that_both_hold(charset):
     torch.manual_seed(0)
-    start = Recognizer(CRNN(len(charset), 64, 48, 1), charset, 36)
+    start = Recognizer.of(CRNN(len(charset), 64, 48, 1), charset, 36)
     wider = Charset("tab\u00e9")  # a, b and t are known, the last is not
     network = CRNN(len(wider), 64, 48, 1)
     new = network.head.weight[4].clone()
@@ -123,7 +123,7 @@ def test_another_charset_keeps_what_is_known_of_the_characters_that_both_hold(ch
 
 @pytest.mark.parametrize("other", [{"height": 32}, {"layers": 2}])
 def test_a_start_of_another_shape_is_refused_in_words(charset, handful, other):
-    start = Recognizer(CRNN(len(charset), SMALL.width, SMALL.hidden, SMALL.layers), charset, SMALL.height)
+    start = Recognizer.of(CRNN(len(charset), SMALL.width, SMALL.hidden, SMALL.layers), charset, SMALL.height)
     with pytest.raises(ValueError, match="start_from: that version has height"):
         train(dataclasses.replace(SMALL, **other), charset, handful, handful, start=start)
 

@@ -35,7 +35,7 @@ def main(data: str, threads: int, lines: int, model_version: str) -> None:
     else:
         settings, charset = Settings(), Charset.from_texts(rows["text"])
         network = CRNN(len(charset), settings.width, settings.hidden, settings.layers).eval()
-        recognizer = Recognizer(network.to(memory_format=torch.channels_last), charset, settings.height)
+        recognizer = Recognizer.of(network, charset, settings.height)
 
     def read(some: list) -> None:
         recognizer.read([recognizer.line_image(read_picture(picture)) for picture in some])
