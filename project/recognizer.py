@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from project.crnn import CRNN
 
 BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
-CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else in frames that only pad a batch
+CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else where there is nothing to read
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
 REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
@@ -121,7 +121,8 @@ class Recognizer:
             input_lengths = -(-widths // FRAME_WIDTH)
             log_probs = inference.log_probs(self.session, padded, input_lengths)  # (T, N, C)
             for column, index in enumerate(chosen):
-                answers[index] = log_probs[: input_lengths[column], column]  # (T, C)
+                own = log_probs[: input_lengths[column], column]  # (T, C)
+                answers[index] = own if line_images[index].any() else silence(own.shape)
         return answers
 
     def read(self, line_images: Sequence[np.ndarray], decoder: str = "best_path") -> list[str]:
@@ -165,13 +166,19 @@ def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:
     return list(np.rint(pixels[:, 0]).astype(np.uint8))
 
 
+def silence(shape: Sequence[int]) -> np.ndarray:
+    """Log-probs (..., C) of certain blanks: what empty paper says, of which a network knows nothing."""
+    log_probs = np.full(shape, IMPOSSIBLE, dtype=np.float32)
+    log_probs[..., BLANK] = CERTAIN
+    return log_probs
+
+
 def answer(log_probs: Sequence[np.ndarray]) -> list[list[list[float]]]:
     """Log-probs (T, C) of each line -> nested lists (N, Tmax, C): the shorter ones go on with certain blanks,
     which every decoder skips.
     """
     frames, classes = max(map(len, log_probs)), log_probs[0].shape[1]
-    padded = np.full((len(log_probs), frames, classes), IMPOSSIBLE)
-    padded[:, :, BLANK] = CERTAIN
+    padded = silence((len(log_probs), frames, classes)).astype(np.float64)  # so that rounding is exact in JSON
     for row, line in zip(padded, log_probs, strict=True):
         row[: len(line)] = line.clip(IMPOSSIBLE)
     return padded.round(DIGITS).tolist()

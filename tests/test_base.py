@@ -1,0 +1,95 @@
+"""The base model that comes with the project, on whatever picture comes, and on real hands where they are at hand."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from project import dataset
+from project.evaluate import compare, error_rates
+from project.files import BASE, TEST_INPUTS, transcription_of
+from project.images import read_picture
+from project.metrics import cer
+from project.recognizer import Recognizer
+from tests.test_lines import REAL_DATA
+
+LINE = TEST_INPUTS / "indie-flower-7.png"
+
+
+@pytest.fixture(scope="module")
+def base():
+    return Recognizer.load(BASE)
+
+
+def read(recognizer, *sources):
+    return recognizer.read([recognizer.line_image(read_picture(source)) for source in sources])
+
+
+def saved(picture, kind="PNG", **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def sideways(picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
+    return saved(picture.transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
+
+
+FORMS = {
+    "inverted": lambda picture: saved(Image.eval(picture, lambda grey: 255 - grey)),
+    "colour": lambda picture: saved(picture.convert("RGB")),
+    "alpha": lambda picture: saved(picture.convert("RGBA")),
+    "16 bits": lambda picture: saved(Image.fromarray(np.asarray(picture).astype(np.uint16) * 257)),
+    "CMYK": lambda picture: saved(picture.convert("CMYK"), "TIFF"),
+    "taken sideways": sideways,
+    "WebP": lambda picture: saved(picture, "WEBP", lossless=True),
+}
+
+
+def test_it_is_small_enough_to_travel_with_the_code():
+    assert sum(file.stat().st_size for file in BASE.iterdir()) < 8e6
+
+
+def test_it_knows_printable_ascii_and_the_letters_of_french(base):
+    assert not base.charset.unknown("".join(map(chr, range(32, 127))) + "àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ")
+
+
+def test_it_reads_lines_of_hands_that_it_never_saw(base):
+    pictures = sorted(TEST_INPUTS.glob("*.png"))
+    assert cer([transcription_of(path) for path in pictures], read(base, *pictures)) < 0.35
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_line_reads_the_same_in_any_form(base, form):
+    with Image.open(LINE) as picture:
+        text, other = read(base, LINE, FORMS[form](picture.convert("L")))
+    assert text
+    assert cer([text], [other]) < 0.15
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_picture_of_one_colour_says_nothing(base, grey):
+    assert read(base, saved(Image.new("L", (400, 60), grey))) == [""]
+
+
+@pytest.mark.parametrize("size", [(10, 64), (20_000, 64), (2000, 3000), (64, 2000)])
+def test_a_picture_of_any_size_gives_a_text_or_an_error_in_words(base, size):
+    noise = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
+    try:
+        (text,) = read(base, saved(Image.fromarray(noise)))
+    except ValueError as error:
+        assert "times as wide as high" in str(error)  # noqa: PT017
+    else:
+        assert isinstance(text, str)
+
+
+@pytest.mark.parametrize("name", ["unipen", "copiste"])
+def test_it_reads_real_hands(base, name):
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real handwriting at {REAL_DATA}")
+    rows = dataset.read_rows(REAL_DATA / name)
+    lines, _ = compare(base, rows[rows["split"] == "validation"].head(100))
+    assert error_rates(lines)["cer"] < 0.35
