@@ -11,6 +11,7 @@ from rapidfuzz.distance import Levenshtein
 from project.charset import BLANK, Charset
 from project.crnn import FRAME_WIDTH
 
+LONGEST = 40  # what is shown of a line, in heights of it: one very long line would make the others too small
 WRONG, RIGHT = "#c1121f", "#1b4332"
 
 
@@ -23,7 +24,7 @@ def line_sheet(
     """
     room = 0.75 if not predictions else 0.95  # inches
     figure, axes = plt.subplots(len(images), 1, figsize=(10, room * len(images)), squeeze=False, layout="constrained")
-    widest = max(image.shape[2] for image in images)
+    widest = min(max(image.shape[2] for image in images), LONGEST * images[0].shape[1])
     for ax, image, title in zip(axes.flat, images, titles, strict=True):
         ax.axis("off")
         ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=255, aspect="equal")
