@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rapidfuzz.distance import Levenshtein
 
 from project.charset import BLANK, Charset
-from project.crnn import FRAME_WIDTH
+from project.images import FRAME_WIDTH
 
 LONGEST = 40  # what is shown of a line, in heights of it: one very long line would make the others too small
 WRONG, RIGHT = "#c1121f", "#1b4332"

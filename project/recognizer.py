@@ -31,7 +31,7 @@ from project.registry import MODEL_NAME, version_uri
 if TYPE_CHECKING:
     from project.crnn import CRNN
 
-BATCH_WIDTH = 16384  # px: what is read at once; more gains no speed on a CPU
+BATCH_WIDTH = 4096  # px: what is read at once; more takes memory and gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else where there is nothing to read
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
 REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
