@@ -1,58 +1,127 @@
-"""How fast the recogniser reads: the whole path from the bytes of a picture to text, and the network alone.
+"""How fast a model reads, from how much memory, engine by engine: the whole path from the bytes of a picture to text,
+and the network alone, one line at a time and 16 at a time.
 
     python -m tests.benchmarks.inference --data ../shared/data/bench-synthetic --threads 2
 
-With --model-version a registered version is measured, else a network of the default size with random weights: speed
-does not depend on them. Prints a table, then one line of JSON.
+`onnxruntime` is what the project reads with (project/inference.py), `torch` is the network as it was trained, and
+`openvino` takes part where it is installed. Each engine and batch size has a process of its own: `peak MB` is that
+process's, `ready` the seconds from its start to its first answer. `differs` is the largest difference of a log-prob
+from torch's, over the same batches. Prints a table, then one line of JSON; `lines_per_s` in it is that of the whole
+path, 16 lines at a time, with the project's own engine.
 """
 
+import importlib.util
+import itertools
 import json
+import math
+import os
 import resource
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import click
-import torch
+import numpy as np
+import psutil
 
-from project import dataset, registry
-from project.charset import Charset
-from project.crnn import CRNN
+from project import dataset, inference, registry
+from project.files import BASE
 from project.images import read_picture
 from project.recognizer import Recognizer
-from project.training import Settings
+
+ROUNDS = 3  # the fastest counts: other processes can only make it slower
+COLUMNS = ("picture_to_text_lines_per_s", "network_lines_per_s", "peak_rss_mb", "ready_s", "differs")
+
+
+class Torch:
+    """Eager PyTorch, in the place of an ONNX Runtime session."""
+
+    def __init__(self, recognizer: Recognizer):
+        import torch
+
+        torch.set_num_threads(inference.threads())
+        self.torch, self.network = torch, recognizer.network
+
+    def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        with self.torch.inference_mode():
+            images, input_lengths = map(self.torch.from_numpy, feeds.values())
+            return [self.network.log_probs(self.network.features(images, 4 * input_lengths)[0], input_lengths).numpy()]
+
+
+class OpenVino:
+    """OpenVINO, in the place of an ONNX Runtime session, with the same graph."""
+
+    def __init__(self, recognizer: Recognizer):
+        import openvino
+
+        settings = {"INFERENCE_NUM_THREADS": inference.threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        model = openvino.Core().read_model(inference.onnx_model(recognizer.weights).SerializeToString())
+        self.request = openvino.compile_model(model, "CPU", settings).create_infer_request()
+
+    def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [self.request.infer(feeds)[0].copy()]
+
+
+ENGINES = {"onnxruntime": None, "torch": Torch, "openvino": OpenVino}
+
+
+def measure(engine: str, data: str, lines: int, size: int, model_version: str) -> dict[str, float]:
+    """The figures of one engine, `size` lines at a time; to be called in a process of its own, once."""
+    rows = dataset.read_data_set(data)
+    pictures = list(rows.loc[rows["split"] == "test", "image"])[:lines]
+    version = registry.find_version(model_version) if model_version else None
+    recognizer = Recognizer.from_registry(version) if version else Recognizer.load(BASE)
+    if ENGINES[engine]:
+        vars(recognizer)["session"] = ENGINES[engine](recognizer)
+
+    def read(some: list) -> list[str]:
+        return recognizer.read([recognizer.line_image(read_picture(picture)) for picture in some])
+
+    read(pictures[:1])
+    ready = time.time() - psutil.Process().create_time()
+    line_images = [recognizer.line_image(read_picture(picture)) for picture in pictures]
+    figures = {
+        "picture_to_text_lines_per_s": rate(read, pictures, size),
+        "network_lines_per_s": rate(recognizer.log_probs, line_images, size),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "ready_s": round(ready, 1),
+    }
+    answers = recognizer.log_probs(line_images[:size])
+    vars(recognizer)["session"] = Torch(recognizer)
+    expected = recognizer.log_probs(line_images[:size])
+    return figures | {"differs": max(float(np.abs(a - b).max()) for a, b in zip(answers, expected, strict=True))}
+
+
+def rate(step: Callable[[list], list], inputs: list, size: int) -> float:
+    """Lines a second of `step` on `inputs`, `size` at a time."""
+    fastest = math.inf
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        for start in range(0, len(inputs), size):
+            step(inputs[start : start + size])
+        fastest = min(fastest, time.perf_counter() - started)
+    return round(len(inputs) / fastest, 1)
 
 
 @click.command()
 @click.option("--data", required=True, help="A data set as in project/dataset.py; its test split is read.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--lines", default=200, type=click.IntRange(1))
-@click.option("--model-version", default="")
+@click.option("--model-version", default="", help="Number, latest, or alias; else the base model.")
 def main(data: str, threads: int, lines: int, model_version: str) -> None:
-    torch.set_num_threads(threads)
-    rows = dataset.read_data_set(data)
-    pictures = list(rows.loc[rows["split"] == "test", "image"])[:lines]
-    if model_version:
-        recognizer = Recognizer.from_registry(registry.find_version(model_version))
-    else:
-        settings, charset = Settings(), Charset.from_texts(rows["text"])
-        network = CRNN(len(charset), settings.width, settings.hidden, settings.layers).eval()
-        recognizer = Recognizer.of(network, charset, settings.height)
-
-    def read(some: list) -> None:
-        recognizer.read([recognizer.line_image(read_picture(picture)) for picture in some])
-
-    line_images = [recognizer.line_image(read_picture(picture)) for picture in pictures]
-    figures: dict[str, float] = {"lines": len(pictures)}
-    print(f"{'':24}{'batch':>6}{'lines/s':>10}{'ms a line':>11}")
-    for size in (1, 16):
-        for name, step, inputs in (("picture_to_text", read, pictures), ("network", recognizer.log_probs, line_images)):
-            step(inputs[:size])
-            started = time.perf_counter()
-            for start in range(0, len(inputs), size):
-                step(inputs[start : start + size])
-            rate = len(inputs) / (time.perf_counter() - started)
-            figures[f"{name}_{size}_lines_per_s"] = round(rate, 1)
-            print(f"{name:24}{size:6}{rate:10.1f}{1000 / rate:11.1f}")
-    figures["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    figures: dict[str, float] = {"lines": lines, "threads": threads}
+    print(f"{'engine':12} batch", *(f"{column.replace('_lines_per_s', ' lines/s'):>23}" for column in COLUMNS))
+    for engine, size in itertools.product(ENGINES, (1, 16)):
+        if not importlib.util.find_spec(engine):
+            continue
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            row = process.submit(measure, engine, data, lines, size, model_version).result()
+        print(f"{engine:12}{size:6}", *(f"{row[column]:23.6g}" for column in COLUMNS), flush=True)
+        figures |= {f"{engine}_{size}_{column}": figure for column, figure in row.items()}
+    figures["lines_per_s"] = figures["onnxruntime_16_picture_to_text_lines_per_s"]
+    figures["peak_rss_mb"] = figures["onnxruntime_16_peak_rss_mb"]
     print(json.dumps(figures))
 
 
