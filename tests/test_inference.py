@@ -10,7 +10,8 @@ import torch
 from project import inference
 from project.charset import Charset
 from project.crnn import CRNN
-from project.images import batch, padded_width
+from project.files import BASE, TEST_INPUTS
+from project.images import batch, padded_width, read_picture
 from project.recognizer import Recognizer
 
 NETWORKS = [{"width": 32, "hidden": 16, "layers": 1}, {"width": 48, "hidden": 24, "layers": 2}, {}]
@@ -72,6 +73,17 @@ def test_a_line_reads_the_same_alone_and_in_any_batch(engines):
         ((_, alone),) = both(engines, [image])
         assert np.abs(alone - in_batch).max() < 1e-4
     assert padded_width(203) != padded_width(900)
+
+
+def test_the_base_model_reads_as_torch_does_with_twice_the_digits():
+    base = Recognizer.load(BASE)
+    images = [base.line_image(read_picture(picture)) for picture in sorted(TEST_INPUTS.glob("*.png"))]
+    exact = CRNN.of(base.weights).double()
+    for image, answered in zip(images, base.log_probs(images), strict=True):
+        padded, widths = batch([image])
+        with torch.inference_mode():
+            expected, _ = exact(torch.from_numpy(padded).double(), torch.from_numpy(widths))
+        assert np.abs(answered - expected[: len(answered), 0].numpy()).max() < 1e-4
 
 
 def test_the_graph_is_valid_onnx():

@@ -15,11 +15,12 @@ import itertools
 import json
 import math
 import os
-import resource
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import click
 import numpy as np
@@ -84,13 +85,18 @@ def measure(engine: str, data: str, lines: int, size: int, model_version: str) -
     figures = {
         "picture_to_text_lines_per_s": rate(read, pictures, size),
         "network_lines_per_s": rate(recognizer.log_probs, line_images, size),
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_rss_mb": peak_rss_mb(),
         "ready_s": round(ready, 1),
     }
     answers = recognizer.log_probs(line_images[:size])
     vars(recognizer)["session"] = Torch(recognizer)
     expected = recognizer.log_probs(line_images[:size])
     return figures | {"differs": max(float(np.abs(a - b).max()) for a, b in zip(answers, expected, strict=True))}
+
+
+def peak_rss_mb() -> int:
+    """The most memory that this process has held; `getrusage` would count what the starting process held too."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
 
 
 def rate(step: Callable[[list], list], inputs: list, size: int) -> float:
@@ -108,14 +114,14 @@ def rate(step: Callable[[list], list], inputs: list, size: int) -> float:
 @click.option("--data", required=True, help="A data set as in project/dataset.py; its test split is read.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--lines", default=200, type=click.IntRange(1))
+@click.option("--engine", "engines", multiple=True, type=click.Choice(list(ENGINES)), help="Only these.")
 @click.option("--model-version", default="", help="Number, latest, or alias; else the base model.")
-def main(data: str, threads: int, lines: int, model_version: str) -> None:
+def main(data: str, threads: int, lines: int, engines: tuple[str, ...], model_version: str) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     figures: dict[str, float] = {"lines": lines, "threads": threads}
     print(f"{'engine':12} batch", *(f"{column.replace('_lines_per_s', ' lines/s'):>23}" for column in COLUMNS))
-    for engine, size in itertools.product(ENGINES, (1, 16)):
-        if not importlib.util.find_spec(engine):
-            continue
+    installed = [engine for engine in ENGINES if importlib.util.find_spec(engine)]
+    for engine, size in itertools.product(engines or installed, (1, 16)):
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             row = process.submit(measure, engine, data, lines, size, model_version).result()
         print(f"{engine:12}{size:6}", *(f"{row[column]:23.6g}" for column in COLUMNS), flush=True)
