@@ -6,7 +6,8 @@
 kraken is installed into an environment of its own, in the folder `--kraken-env`, unless it is there already (5 GB,
 several minutes). What each is trained with: tests/benchmarks/training.py, tests/benchmarks/kraken_side.py. CER is of
 the validation split, after the last of the minutes, for kraken as kraken counts it; inference is the whole path from
-the picture to text, 16 lines at a time. Prints a table, then one line of JSON; the ratios are ours over kraken's.
+the picture to text, on the test split, 16 lines at a time. Prints a table, then one line of JSON; the
+ratios are ours over kraken's.
 """
 
 import json
@@ -60,7 +61,7 @@ def figures_of(command: list, threads: int) -> dict:
 def main(data: str, minutes: float, threads: int, kraken_env: Path | None) -> None:
     rows = dataset.read_data_set(data)
     with tempfile.TemporaryDirectory() as folder:
-        for split in ("train", "validation"):
+        for split in dataset.SPLITS:
             write_lines(rows[rows["split"] == split], Path(folder, split))
         python = kraken_python((kraken_env or Path(folder, "kraken")).resolve())
         side = Path(__file__).with_name("kraken_side.py")
