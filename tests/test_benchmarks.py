@@ -7,7 +7,7 @@ from tests.benchmarks import inference
 
 
 def test_the_inference_benchmark_ends_with_its_figures_as_json(tmp_path):
-    data = synthetic.synthesize(tmp_path, {"train": 10, "validation": 4, "test": 4}, seed=1)
+    data = synthetic.synthesize(tmp_path, {"train": 10, "validation": 4, "test": 4}, seed=1, jobs=1)
     arguments = ["--data", str(data), "--threads", "1", "--engine", "onnxruntime"]
     ran = CliRunner().invoke(inference.main, arguments, catch_exceptions=False)
     figures = json.loads(ran.stdout.splitlines()[-1])
