@@ -31,9 +31,10 @@ def compare(
         readable, line_images = [], []
         for row in rows.iloc[start : start + AT_ONCE].itertuples():
             try:
+                line_image = recognizer.line_image(read_picture(row.image))
                 if not row.text:
                     raise ValueError("the text is empty")
-                line_images.append(recognizer.line_image(read_picture(row.image)))
+                line_images.append(line_image)
                 readable.append(row)
             except ValueError as error:
                 rejected.append((row.source, row.text, str(error)))

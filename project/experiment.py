@@ -6,7 +6,7 @@ import itertools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,6 +16,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
@@ -41,12 +42,13 @@ class Data:
     """A data set that is ready to train on: its usable lines by split, in the order of `rows`."""
 
     sources: tuple[str, ...]
-    paths: tuple[Path, ...]
+    locations: tuple[str, ...]
     rows: pd.DataFrame
     digest: str
     charset: Charset
     lines: dict[str, list[Line]]
     rejected: pd.DataFrame
+    leaks: pd.DataFrame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Run:
 
 
 def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, int], characters: str = "") -> Data:
-    """Read one or more data sets as one; each is a path (see `dataset`), or "synthetic" for the embedded default.
+    """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
 
     The charset is every character of the training transcriptions, and those of `characters`.
     """
-    paths = [
-        synthetic.synthesize(None, dict(synthetic_lines), seed) if one == "synthetic" else Path(one) for one in data
+    locations = [
+        str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
     ]
-    rows = dataset.read_data_set(*paths, seed=seed)
+    rows = dataset.read_data_set(*locations, seed=seed)
     texts = rows.loc[rows["split"] == "train", "text"]
     if not any(texts):
         raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
@@ -80,8 +82,14 @@ def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, 
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
+    fingerprints = rows["image"].map(dataset.fingerprint)
+    leaks = dataset.leaks(rows, fingerprints)
+    if len(leaks):
+        log.warning(
+            "%d rows are in two splits, by picture or by text and writer; the run's leaks.csv lists them", len(leaks)
+        )
     lines = {split: lines for split, (lines, _) in usable.items()}
-    return Data(data, tuple(paths), rows, dataset.digest(rows), charset, lines, rejected)
+    return Data(data, tuple(locations), rows, dataset.digest(rows, fingerprints), charset, lines, rejected, leaks)
 
 
 def run(name: str, question: str, settings: Settings, data: Data) -> Run:
@@ -153,7 +161,7 @@ def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
 
     It is the one that a killed run of the same name, settings, data and code left, if there is one.
     """
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     fingerprint = hashlib.sha256(repr((settings, data.sources, data.digest)).encode() + code).hexdigest()[:12]
     CHECKPOINTS.mkdir(exist_ok=True)
     for number in itertools.count(1):
@@ -210,19 +218,21 @@ def log_inputs(settings: Settings, data: Data) -> None:
     """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
     mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
-    for source, path in zip(data.sources, data.paths, strict=True):
-        log_data_set(Path(source).name, path.resolve(), data)
+    for source, location in zip(data.sources, data.locations, strict=True):
+        log_data_set(Path(source).name, location, data)
     mlflow.log_text(data.charset.characters, "charset.txt")
-    mlflow.log_text(data.rejected.to_csv(index=False), "rejected_rows.csv")
-    mlflow.set_tag("rejected_rows", len(data.rejected))
+    for name, table in (("rejected_rows", data.rejected), ("leaks", data.leaks)):
+        mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
+        mlflow.set_tag(name, len(table))
 
 
-def log_data_set(name: str, path: Path, data: Data) -> None:
-    """The splits of one of the data sets that a run uses."""
-    with warnings.catch_warnings():
+def log_data_set(name: str, location: str, data: Data) -> None:
+    """The splits of one of the data sets that a run uses, and where it is, if MLflow knows such an address."""
+    path, source = Path(location).expanduser(), None
+    with warnings.catch_warnings(), suppress(MlflowException):
         warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
-        source = resolve_dataset_source(path.as_uri())
-    own = data.rows[data.rows["source"].str.startswith(str(path))]
+        source = resolve_dataset_source(path.resolve().as_uri() if path.exists() else location)
+    own = data.rows[data.rows["data"] == location]
     for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
         table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]].astype(object)
         if len(table):

@@ -3,6 +3,7 @@
 Training and serving go through these same functions, so they cannot drift apart.
 """
 
+import functools
 import io
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
@@ -20,15 +21,29 @@ MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of 
 PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(72) / 6))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
+MIN_SEEN = 0.9  # share of a region's box that must lie on its page
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
 
 
-def read_picture(source: bytes | str | Path) -> np.ndarray:
-    """Decode a picture file (PNG, JPEG, TIFF, WebP, ...; its path or its bytes) to grey.
+class Region(NamedTuple):
+    """A line on the picture of a page: its outline, (x, y) in a page of `size` (width, height); px where it is None."""
+
+    page: str
+    outline: tuple[tuple[float, float], ...]
+    size: tuple[float, float] | None = None
+
+
+def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray:
+    """Decode a picture file (PNG, JPEG, TIFF, WebP, ...; its path or its bytes), or a region of one, to grey.
 
     Returns uint8 (H, W), 0 black to 255 white. Upright by its EXIF tag; what is transparent becomes white.
-    ValueError names what is wrong: no such file, not a picture, cut short, too many pixels.
+    ValueError names what is wrong: no such file, not a picture, cut short, too many pixels; or is `source` itself,
+    where a data set knows already why there is no picture.
     """
+    if isinstance(source, ValueError):
+        raise source
+    if isinstance(source, Region):
+        return _read_region(source)
     name = "the picture" if isinstance(source, bytes) else str(Path(source).resolve())
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
@@ -55,6 +70,28 @@ def _grey(picture: Image.Image) -> np.ndarray:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.asarray(picture.convert("L"))
+
+
+def _read_region(region: Region) -> np.ndarray:
+    """What is inside the outline, on paper of one grey: uint8 (H, W). ValueError if it is not on the page."""
+    page = _read_page(region.page)
+    shape = page.shape[::-1]  # (width, height)
+    outline = np.array(region.outline) * np.divide(shape, region.size or shape)  # (points, 2), px
+    start, stop = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int) + 1
+    (left, top), (right, bottom) = start.clip(0), np.minimum(stop, shape)
+    if max(right - left, 0) * max(bottom - top, 0) < MIN_SEEN * np.prod(stop - start, dtype=float):
+        box = f"x {start[0]} to {stop[0] - 1}, y {start[1]} to {stop[1] - 1}"
+        raise ValueError(f"{region.page}: an outline from {box} is not on the page of {shape[0]} x {shape[1]} px")
+    mask = Image.new("1", (int(right - left), int(bottom - top)))
+    ImageDraw.Draw(mask).polygon((outline - (left, top)).ravel().tolist(), fill=1)
+    inside, cut = np.asarray(mask), page[top:bottom, left:right]
+    return np.where(inside, cut, np.uint8(np.median(cut[inside])))  # most of what is inside is paper
+
+
+@functools.lru_cache(maxsize=1)
+def _read_page(path: str) -> np.ndarray:
+    """Lines come page by page: a page is decoded once, not once for each of its lines."""
+    return read_picture(path)
 
 
 class Place(NamedTuple):

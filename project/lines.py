@@ -9,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from project.charset import Charset
-from project.images import line_image, read_picture
+from project.images import Region, line_image, read_picture
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ def usable_lines(
     return lines, pd.DataFrame(rejected, columns=["source", "text", "reason"])
 
 
-def usable_line(picture: bytes | str, text: str, charset: Charset, height: int, frame_width: int) -> Line:
+def usable_line(
+    picture: bytes | str | Region | ValueError, text: str, charset: Charset, height: int, frame_width: int
+) -> Line:
     """One row as a `Line`; ValueError says why it cannot be used."""
+    image = line_image(read_picture(picture), height)
     if not text:
         raise ValueError("the text is empty")
     labels = charset.encode(text)
-    image = line_image(read_picture(picture), height)
     frames = -(-image.shape[2] // frame_width)
     if frames < frames_needed(labels):
         raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {frames_needed(labels)}")

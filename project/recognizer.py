@@ -194,7 +194,10 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
         files, code = Path(folder, "recognizer"), Path(folder, package.name)
         files.mkdir()
         recognizer.save(files)
-        shutil.copytree(package, code, ignore=lambda _, names: [name for name in names if not name.endswith(".py")])
+        for file in package.rglob("*.py"):
+            copied = code / file.relative_to(package)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copied)
         model = mlflow.pyfunc.log_model(
             name=MODEL_NAME,
             python_model=str(package / "cnn_text_identifier.py"),  # model from code: no pickle

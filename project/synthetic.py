@@ -26,7 +26,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from tqdm import tqdm
 
 from project import texts
-from project.dataset import SPLITS
+from project.dataset import SPLITS, schema
 from project.texts import line_texts
 
 PLAIN = ("fontpkg-caveat", "fontpkg-delius", "fontpkg-shadows-into-light", "fontpkg-zeyada")
@@ -60,7 +60,9 @@ def synthesize(folder: str | Path | None, lines: dict[str, int], seed: int, jobs
         for split, written in to_write.items():
             rows = draw_rows(split, written, seed, jobs)
             bar = tqdm(rows, total=len(written), desc=f"writing {split}", unit="line", leave=False, mininterval=1)
-            pq.write_table(pa.Table.from_pylist(list(bar), schema()), data / f"{split}.parquet")
+            pq.write_table(
+                pa.Table.from_pylist(list(bar), schema(("text", "writer", "split"))), data / f"{split}.parquet"
+            )
         try:
             data.rename(made)
         except OSError:  # fine if another process has made the same data set meanwhile
@@ -88,15 +90,6 @@ def digest(lines: dict[str, int], seed: int) -> str:
     settings = json.dumps([lines, seed, versions], sort_keys=True).encode()
     files = (Path(__file__), Path(texts.__file__), texts.PROSE)
     return hashlib.sha256(settings + b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
-def schema() -> pa.Schema:
-    """The table's columns, and what tells the `datasets` library that the first one holds pictures."""
-    names = ("text", "writer", "split")
-    features = {"image": {"_type": "Image"}} | {name: {"dtype": "string", "_type": "Value"} for name in names}
-    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns = [("image", image), *((name, pa.string()) for name in names)]
-    return pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def draw_rows(split: str, written: list[str], seed: int, jobs: int) -> Iterator[dict]:

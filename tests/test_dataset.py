@@ -2,12 +2,17 @@
 
 import io
 import unicodedata
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+import fsspec
 import pandas as pd
 import pytest
 from PIL import Image
 
-from project.dataset import SPLITS, digest, normalize, read_data_set
+from project.dataset import SPLITS, digest, fingerprint, leaks, normalize, read_data_set, read_rows
 
 
 def png(grey=0):
@@ -43,7 +48,7 @@ STRUCT = {"bytes": png(), "path": "elsewhere.png"}
 @pytest.mark.parametrize("cell", [STRUCT, png()], ids=["hugging_face_struct", "plain_bytes"])
 def test_a_parquet_table_holds_the_pictures_themselves(tmp_path, cell):
     rows = read_data_set(written(tmp_path / "lines.parquet", table(image=[cell] * 30)))
-    assert list(rows.columns) == ["image", "text", "writer", "split", "source"]
+    assert list(rows.columns) == ["image", "text", "writer", "page", "split", "source", "data"]
     assert set(rows["image"]) == {png()}
     assert list(rows["text"]) == [f"line {k}" for k in range(30)]
 
@@ -159,6 +164,40 @@ def test_where_no_writers_are_known_lines_are_held_out_with_a_warning(tmp_path, 
     assert caplog.text.count("is held out by line, so its hands occur in training too") == 2
 
 
+def test_where_no_writers_are_known_whole_pages_are_held_out(tmp_path, caplog):
+    pages = [f"page {k // 10}" for k in range(200)]
+    rows = read_data_set(written(tmp_path / "lines.csv", table(200, image="a.png", writer="", page=pages)))
+    # A page has 10 lines. test: 20 of 200 lines. validation: 18 of 180, so 1 page.
+    assert rows["split"].value_counts().to_dict() == {"train": 170, "test": 20, "validation": 10}
+    assert rows.groupby("page")["split"].nunique().max() == 1
+    assert not caplog.text
+
+
+def test_a_leak_is_the_same_picture_or_the_same_text_by_the_same_writer_in_another_split():
+    columns = ["picture", "text", "writer", "split", "leak"]
+    rows = pd.DataFrame(
+        [
+            ["A", "yes", "Ann", "train", "picture"],
+            ["A", "no", "Bob", "test", "picture"],  # the same picture, whatever is said of it
+            ["B", "Dear Tom", "Ann", "train", "text and writer"],
+            ["C", "Dear Tom", "Ann", "validation", "text and writer"],
+            ["D", "Dear Tom", "Bob", "test", ""],  # another hand
+            ["E", "Yours", "Ann", "train", ""],
+            ["E", "Yours", "Ann", "train", ""],  # twice, but in one split
+            ["F", "Hello", "", "train", ""],
+            ["G", "Hello", "", "test", ""],  # whose hand is not known
+            ["", "lost", "Ann", "train", ""],
+            ["", "gone", "Bob", "test", ""],  # pictures that cannot be read are not the same
+        ],
+        columns=columns,
+    ).assign(source=[f"row {k}" for k in range(11)])
+    found = leaks(rows, rows["picture"])
+    assert list(found.columns) == ["source", "split", "text", "leak"]
+    assert found.set_index("source")["leak"].to_dict() == {
+        f"row {k}": leak for k, leak in enumerate(rows["leak"]) if leak
+    }
+
+
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
@@ -181,7 +220,9 @@ def test_a_path_that_does_not_exist_is_named(tmp_path):
 
 def test_a_folder_without_tables_is_named_with_what_was_looked_for(tmp_path):
     (tmp_path / "lines.parquet").touch()
-    with pytest.raises(ValueError, match=r"holds no table train, validation or test \(\.parquet, \.csv or \.tsv\)"):
+    with pytest.raises(
+        ValueError, match=r"holds no table train, validation, test or part-\* \(.*\), no ascii/lines.txt"
+    ):
         read_data_set(tmp_path)
 
 
@@ -238,16 +279,132 @@ def test_two_rows_cannot_be_in_three_splits(tmp_path):
 
 
 def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
+    def digest_of(rows):
+        return digest(rows, rows["image"].map(fingerprint))
+
     rows = read_data_set(written(tmp_path / "lines.parquet", table(4, split=["train", "train", "validation", "test"])))
     same = read_data_set(written(tmp_path / "copy.csv", rows.assign(image="a.png"))).assign(image=rows["image"])
-    assert digest(same.assign(writer="another name")) == digest(rows)
-    assert len(digest(rows)) == 16
-    digests = {digest(rows)}
-    for column, value in (("image", png(grey=1)), ("image", str(tmp_path / "a.png")), ("text", "x"), ("split", "test")):
+    (tmp_path / "a.png").write_bytes(png())
+    assert digest_of(same.assign(image=str(tmp_path / "a.png"), writer="another name")) == digest_of(rows)
+    assert len(digest_of(rows)) == 16
+    digests = {digest_of(rows)}
+    for column, value in (("image", png(grey=1)), ("image", str(tmp_path / "b.png")), ("text", "x"), ("split", "test")):
         for row in (0, 1):
             changed = rows.copy()
             changed.at[row, column] = value
-            digests.add(digest(changed))
+            digests.add(digest_of(changed))
     assert len(digests) == 1 + 4 * 2
-    assert digest(rows[:3]) not in digests
-    assert digest(rows[::-1]) not in digests
+    assert digest_of(rows[:3]) not in digests
+    assert digest_of(rows[::-1]) not in digests
+
+
+# ------------------------------------------------------------------------------------ shards, and other machines
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["part-0.parquet", "part-1.parquet"], ["", ""]),
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-00000-of-00001.parquet"],
+         ["train", "train", "test"]),  # the Hugging Face hub
+        (["split=test/part-0.parquet", "split=train/part-0.parquet"], ["test", "train"]),  # Apache Spark
+        (["train/part-0.csv", "validation/part-0.csv"], ["train", "validation"]),
+    ],
+)  # fmt: skip
+def test_a_folder_of_shards_is_one_data_set(tmp_path, names, splits):
+    for k, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        written(tmp_path / name, table(2, image="a.png", text=f"shard {k}"))
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "train_log.xml").touch()
+    rows = read_rows(tmp_path)
+    assert len(rows) == 2 * len(names)
+    found = dict(zip(rows["text"], rows["split"], strict=True))
+    assert found == {f"shard {k}": split for k, split in enumerate(splits)}
+
+
+def test_a_pattern_takes_the_tables_that_it_matches_whatever_they_are_called(tmp_path):
+    for name in ("forms-a.csv", "forms-b.csv", "other.csv"):
+        written(tmp_path / name, table(1, image="a.png", text=name))
+    assert list(read_rows(f"{tmp_path}/forms-*.csv")["text"]) == ["forms-a.csv", "forms-b.csv"]
+    with pytest.raises(ValueError, match=r"letters-\*\.csv holds no table train"):
+        read_rows(f"{tmp_path}/letters-*.csv")
+
+
+def test_a_shard_cut_short_is_named_among_the_others(tmp_path):
+    for k in range(3):
+        written(tmp_path / f"part-{k}.parquet", table())
+    content = (tmp_path / "part-1.parquet").read_bytes()
+    (tmp_path / "part-1.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"part-1\.parquet cannot be read as parquet: "):
+        read_data_set(tmp_path)
+
+
+@pytest.fixture
+def memory():
+    """A file system that is not this machine's, as object storage is."""
+    filesystem = fsspec.filesystem("memory")
+    yield filesystem
+    filesystem.store.clear()
+
+
+def test_shards_and_their_pictures_are_fetched_from_an_address(memory):
+    memory.pipe("/bucket/scans/a.png", png())
+    for k in range(2):
+        content = table(2, image=["scans/a.png", "scans/gone.png"], text=f"shard {k}").to_csv(index=False)
+        memory.pipe(f"/bucket/part-{k}.csv", content.encode())
+    for data in ("memory://bucket", "memory://bucket/part-*.csv"):
+        rows = read_rows(data)
+        assert list(rows["text"]) == ["shard 0"] * 2 + ["shard 1"] * 2
+        assert list(rows["image"][[0, 2]]) == [png()] * 2
+        assert {str(image) for image in rows["image"][[1, 3]]} == {"memory:///bucket/scans/gone.png: no such file"}
+        assert rows["source"][3] == "memory:///bucket/part-1.csv:2"
+    assert len(read_rows("memory://bucket/part-1.csv")) == 2
+
+
+def test_a_table_here_may_name_pictures_elsewhere(memory, tmp_path):
+    memory.pipe("/bucket/a.png", png())
+    rows = read_rows(written(tmp_path / "lines.csv", table(2, image=["memory://bucket/a.png", "b.png"])))
+    assert list(rows["image"]) == [png(), str(tmp_path / "b.png")]
+
+
+def test_an_archive_is_read_in_place_and_a_member_that_is_no_picture_is_left_to_who_reads_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "lines.zip", "w") as archive:
+        archive.writestr("set/lines.csv", table(3, image=["a.png", "b.png", "c.png"]).to_csv(index=False))
+        archive.writestr("set/a.png", png())
+        archive.writestr("set/b.png", b"%PDF-1.7")
+    rows = read_rows(f"zip://set/lines.csv::{tmp_path}/lines.zip")
+    assert list(rows["image"][:2]) == [png(), b"%PDF-1.7"]
+    assert str(rows["image"][2]) == f"zip://set/c.png::{tmp_path}/lines.zip: no such file"
+
+
+def test_a_table_is_read_from_a_web_server(tmp_path):
+    written(tmp_path / "lines.csv", table(2, image=["a.png", "gone.png"]))
+    (tmp_path / "a.png").write_bytes(png())
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        rows = read_rows(f"{address}/lines.csv")
+        with pytest.raises(ValueError, match=r"nowhere\.csv does not exist"):
+            read_rows(f"{address}/nowhere.csv")
+        server.shutdown()
+    assert rows["image"][0] == png()
+    assert str(rows["image"][1]) == f"{address}/gone.png: no such file"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("s3://bucket/lines.parquet", "cannot be reached: NoCredentialsError: Unable to locate credentials"),
+        ("gs://bucket/lines.parquet", "cannot be reached: ImportError: Please install gcsfs"),
+        ("nosuch://bucket/lines.parquet", "cannot be reached: ValueError: Protocol not known: nosuch"),
+        ("memory://bucket/lines.parquet", "does not exist"),
+    ],
+)
+def test_an_address_that_cannot_be_reached_is_refused_in_words(tmp_path, monkeypatch, data, words):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=f"data: {data} {words}"):
+        read_rows(data)

@@ -77,6 +77,15 @@ def test_rows_that_cannot_be_used_are_left_out_and_listed(data, twins, table):
     assert mlflow.get_run(twins[0].run_id).data.tags["rejected_rows"] == "2"
 
 
+def test_a_picture_that_is_in_two_splits_is_reported(data, twins, table):
+    # Words come again after 10 lines and sizes after 4, so lines 20 to 29 are lines 0 to 9 once more; and ß is line 0.
+    listed = mlflow.artifacts.load_text(f"runs:/{twins[0].run_id}/leaks.csv").splitlines()
+    leaked = [1, 5, 6, 7, 8, 9, 10, 21, 26, 27, 28, 29, 30, 31, 32]  # counted from 1, two rows put in between
+    assert [line.split(",")[0] for line in listed] == ["source", *(f"{table}:{row}" for row in leaked)]
+    assert f"{table}:29,test,ß,picture" in listed
+    assert mlflow.get_run(twins[0].run_id).data.tags["leaks"] == "15"
+
+
 def test_a_character_that_training_never_saw_counts_as_an_error_of_the_test(twins):
     assert "ß" in set(twins[0].test_lines["text"])
     assert len(twins[0].test_lines) == 4

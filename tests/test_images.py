@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 from project.images import (
     MIN_SIDE,
     REACH,
+    Region,
     batch,
     line_image,
     middle_line,
@@ -49,6 +50,41 @@ def test_every_usual_mode_is_read_as_the_same_grey(mode):
 def test_sixteen_bits_a_pixel_are_scaled_down():
     deep = Image.fromarray(np.asarray(drawn()).astype(np.uint16) * 257)
     assert similar(read_picture(saved(deep)), np.asarray(drawn()))
+
+
+def test_a_region_is_cut_out_of_its_page_and_what_is_outside_its_outline_becomes_paper(tmp_path):
+    page = np.full((30, 40), 200, np.uint8)
+    page[:, 10] = 0
+    page[10, :] = 50
+    Image.fromarray(page).save(tmp_path / "page.png")
+    triangle = ((5, 5), (25, 5), (5, 25))
+    pixels = read_picture(Region(str(tmp_path / "page.png"), triangle))
+    assert pixels.shape == (21, 21)
+    x, y = np.meshgrid(range(21), range(21))
+    assert (pixels[x + y > 20] == 200).all()  # beyond the long side, where the page has ink as well
+    assert (pixels[x + y <= 20] == page[5:26, 5:26][x + y <= 20]).all()
+
+
+def test_a_region_counts_in_the_size_that_its_page_was_said_to_have(tmp_path):
+    Image.new("L", (40, 30), 200).save(tmp_path / "page.png")
+    box = ((0, 0), (99, 0), (99, 49), (0, 49))
+    assert read_picture(Region(str(tmp_path / "page.png"), box, (400, 300))).shape == (6, 11)
+
+
+@pytest.mark.parametrize(("right", "wide"), [(43, 40), (40, 40), (45, None)])
+def test_a_region_may_stick_out_of_its_page_by_a_tenth(tmp_path, right, wide):
+    Image.new("L", (40, 30), 200).save(tmp_path / "page.png")
+    region = Region(str(tmp_path / "page.png"), ((0, 0), (right, 0), (right, 9), (0, 9)))
+    if wide:
+        assert read_picture(region).shape == (10, wide)
+    else:
+        with pytest.raises(ValueError, match=r"page.png: an outline from x 0 to 45, y 0 to 9 is not on the page of 40"):
+            read_picture(region)
+
+
+def test_why_there_is_no_picture_is_told_by_who_knows():
+    with pytest.raises(ValueError, match="not reached"):
+        read_picture(ValueError("not reached"))
 
 
 def test_what_is_transparent_is_paper():

@@ -1,0 +1,82 @@
+"""Where line images and transcriptions come from, and which split each is in.
+
+A data set is a table with the columns `image`, `text`, and optionally `writer`, `page` and `split`; the other rooms
+make one of what people have. `data`, wherever it is asked for, is one of these:
+
+    lines.csv, .tsv, .parquet        a table                                              tables
+    FOLDER, s3://..., part-*.parquet tables in shards, or one for each split              tables
+    hf:OWNER/NAME                    a data set of the Hugging Face hub                   hugging_face
+    FOLDER with ascii/lines.txt      the IAM database                                     iam
+    FOLDER with *.gt.txt             pictures of lines with their transcriptions beside   folders
+    FOLDER with *.xml                pages in PAGE XML or ALTO                            page_xml
+
+`splits` gives each row a split.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from project.dataset.folders import has_pairs, read_pairs
+from project.dataset.hugging_face import read_hub
+from project.dataset.iam import lines_file, read_iam
+from project.dataset.page_xml import has_pages, read_pages
+from project.dataset.rows import SPLITS, Row, normalize
+from project.dataset.splits import complete_splits, digest, fingerprint, leaks
+from project.dataset.tables import find_tables, read_table, schema
+
+NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
+__all__ = [
+    "SPLITS", "Row", "complete_splits", "digest", "fingerprint", "leaks", "normalize", "read_data_set", "read_rows",
+    "schema", "stream_rows",
+]  # fmt: skip
+
+
+def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
+    """All rows of one or more data sets, each in a split: a column for each field of `Row`, and `data`, which it is.
+
+    A split that none of them gives is held out from `train`, by writer where writers are known, else by page, else by
+    line. ValueError names a path, a column or a split that is not as described above.
+    """
+    rows = pd.concat([read_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
+    return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
+
+
+def read_rows(data: str | Path) -> pd.DataFrame:
+    """All rows of a data set as they are: a column for each field of `Row`; `split` is "" where it is not given."""
+    rows = tqdm(stream_rows(data), desc="finding lines", unit=" lines", leave=False, mininterval=1)
+    return pd.DataFrame(list(rows), columns=Row._fields)
+
+
+def stream_rows(data: str | Path) -> Iterator[Row]:
+    """The rows of a data set one by one, in bounded memory. ValueError names what is not as described above."""
+    data = str(data)
+    if data.startswith("hf:") and not data.startswith("hf://"):
+        return read_hub(data.removeprefix("hf:"))
+    if "://" in data or "*" in data:
+        return _read_tables(data)
+    path = Path(data).expanduser().resolve()
+    if not path.exists():
+        raise ValueError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
+    if path.is_file() or find_tables(str(path)):
+        return _read_tables(str(path))
+    if lines_file(path):
+        return read_iam(path)
+    if has_pairs(path):
+        return read_pairs(path)
+    if has_pages(path):
+        return read_pages(path)
+    raise ValueError(
+        f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
+        "and no PAGE or ALTO file (.xml)"
+    )
+
+
+def _read_tables(data: str) -> Iterator[Row]:
+    tables = find_tables(data)
+    if not tables:
+        raise ValueError(f"data: {data} holds {NO_TABLE}")
+    for table in tables:
+        yield from read_table(table)

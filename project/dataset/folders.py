@@ -1,0 +1,56 @@
+"""Folders of line pictures with a `.gt.txt` file beside each: what kraken, Tesseract and OCR-D train on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from project.dataset.rows import SPLITS, Row, normalize
+
+TEXT = ".gt.txt"
+VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """The files in a folder and below, without what is hidden."""
+    paths = sorted(folder.rglob(pattern))
+    return [path for path in paths if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
+
+
+def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
+    """A sub-folder `train`, `validation` or `test` of `folder` is a split; folders in it, or other ones, are a page."""
+    parts = path.relative_to(folder).parent.parts
+    split = parts[0] if parts and parts[0] in SPLITS else ""
+    return split, "/".join(parts[1:] if split else parts)
+
+
+def has_pairs(folder: Path) -> bool:
+    """Whether there is a transcription in it."""
+    return next(folder.rglob(f"*{TEXT}"), None) is not None
+
+
+def read_pairs(folder: Path) -> Iterator[Row]:
+    """A row for each picture and each transcription; where one of them is missing, the row says so."""
+    pictures: dict[Path, Path] = {}
+    texts: dict[Path, Path] = {}
+    for path in visible(folder, "*.*"):
+        if path.name.endswith(TEXT):
+            texts[path.parent / path.name.removesuffix(TEXT)] = path
+        elif path.suffix.lower() in Image.registered_extensions():
+            stem = path.with_suffix("")
+            pictures.setdefault(stem.with_suffix("") if stem.suffix in VARIANTS else stem, path)
+    for stem in sorted(pictures | texts):
+        split, page = split_and_page(stem, folder)
+        yield _pair(pictures.get(stem), texts.get(stem))._replace(page=page, split=split)
+
+
+def _pair(picture: Path | None, text: Path | None) -> Row:
+    source = str(picture or text)
+    if text is None:
+        return Row(ValueError(f"{picture}: it has no {TEXT} beside it"), "", source=source)
+    try:
+        written = normalize(text.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Row(ValueError(f"{text}: not UTF-8: {error}"), "", source=source)
+    image = str(picture) if picture else ValueError(f"{text}: it has no picture beside it")
+    return Row(image, written, source=source)

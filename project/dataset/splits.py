@@ -1,0 +1,101 @@
+"""Which split each row is in, by rules that keep a hand out of two of them; and what is in two of them all the same."""
+
+import functools
+import hashlib
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from project.dataset.rows import SPLITS
+from project.images import Region
+
+HELD_OUT = 0.1  # share of the training lines that go to a split which the data set does not have
+
+log = logging.getLogger(__name__)
+
+
+def complete_splits(rows: pd.DataFrame, data: str, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The rows of `data` with each in a split, and how each split came about: "given", "by writer", "by page", ...
+
+    Rows without a split are in `train`. ValueError if `train` is empty.
+    """
+    rows = rows.assign(split=rows["split"].replace("", "train"))
+    if (rows["split"] == "train").sum() == 0:
+        raise ValueError(f"data: {data}: no row is in the split 'train'; splits are {sorted(set(rows['split']))}")
+    origins = dict.fromkeys(SPLITS, "given")
+    for split in ("test", "validation"):
+        if not (rows["split"] == split).any():
+            rows, origins[split] = hold_out(rows, split, seed)
+            origins["train"] = "what is left"
+    return rows, origins
+
+
+def hold_out(rows: pd.DataFrame, split: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """Move about a tenth of the rows in `train` to `split`, and say how: whole writers, else whole pages, else lines.
+
+    ValueError if `train` would be empty after it.
+    """
+    train = rows[rows["split"] == "train"]
+    if len(train) < 2:
+        raise ValueError(f"data: {len(train)} training rows are too few to hold out the split '{split}'")
+    unit = next(
+        (unit for unit in ("writer", "page") if train[unit].nunique() > 1 and (train[unit] != "").all()), "line"
+    )
+    if unit == "line":
+        log.warning(
+            "no writers or pages are named: '%s' is held out by line, so its hands occur in training too", split
+        )
+    groups = pd.Series(train.index.astype(str), index=train.index) if unit == "line" else train[unit]
+    sizes = groups.value_counts().sort_index().sample(frac=1, random_state=seed)
+    room = HELD_OUT * len(train)
+    chosen = []
+    for group, size in sizes.items():
+        if size <= room and len(chosen) < len(sizes) // 2:  # where one hand wrote most, others stay beside it
+            chosen.append(group)
+            room -= size
+    rows = rows.copy()
+    rows.loc[groups.index[groups.isin(chosen or [sizes.idxmin()])], "split"] = split
+    return rows, f"by {unit}"
+
+
+def leaks(rows: pd.DataFrame, pictures: pd.Series) -> pd.DataFrame:
+    """The rows that a recogniser could know by heart when it is measured: `source`, `split`, `text`, `leak`.
+
+    pictures: the `fingerprint` of each row. `leak` is "picture" where the same one is in another split, or
+    "text and writer" where the same writer wrote the same there.
+    """
+    found = pd.Series("", index=rows.index)
+    repeated = rows.groupby(["writer", "text"])["split"].transform("nunique") > 1
+    found[repeated & (rows["writer"] != "") & (rows["text"] != "")] = "text and writer"
+    found[(rows["split"].groupby(pictures).transform("nunique") > 1) & (pictures != "")] = "picture"
+    return rows.loc[found != "", ["source", "split", "text"]].assign(leak=found[found != ""])
+
+
+def fingerprint(image: bytes | str | Region | ValueError) -> str:
+    """Hexadecimal digits of a picture's file, whatever its name, and of the outline in it; "" if there is no file."""
+    if isinstance(image, ValueError):
+        return ""
+    if isinstance(image, Region):
+        page = _file_fingerprint(image.page)
+        return page and hashlib.sha256(f"{page} {image.outline}".encode()).hexdigest()
+    if isinstance(image, str):
+        image = Path(image).read_bytes() if Path(image).is_file() else b""
+    return hashlib.sha256(image).hexdigest() if image else ""
+
+
+@functools.lru_cache(maxsize=1)
+def _file_fingerprint(path: str) -> str:
+    """Lines come page by page: a page's file is read once, not once for each of its lines."""
+    return fingerprint(path)
+
+
+def digest(rows: pd.DataFrame, pictures: pd.Series) -> str:
+    """16 hexadecimal digits of the pictures, transcriptions and splits of a data set.
+
+    pictures: the `fingerprint` of each row.
+    """
+    told = hashlib.sha256()
+    for picture, text, split in zip(pictures, rows["text"], rows["split"], strict=True):
+        told.update(f"{picture}\n{text}\n{split}\n".encode())
+    return told.hexdigest()[:16]
