@@ -1,9 +1,9 @@
 """Handwritten lines to text, with MLflow around it. One image goes through these rooms, from file to text:
 
+images       any picture of a line -> the line image that the network reads; a padded batch of them
 dataset      where line images and transcriptions come from, and which split each is in
 texts        English that is worth writing by hand: prose and records; no text in two splits
 synthetic    text + a handwriting font -> a line image: the embedded default data
-images       any picture of a line -> the line image that the network reads; a padded batch of them
 charset      text <-> labels
 lines        rows of a data set -> lines that the network can learn from
 augmentation a batch -> a varied batch (training only)
@@ -18,6 +18,7 @@ evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 experiment   one training run in MLflow, from data and settings to a registered version
 
-A room imports only rooms above it. Entry points (main, pretrain, serve_model, sampler, poster, text_identifier,
-evaluate) parse, call and print; `entry_point` is what they share, `files` what they hand to each other.
+A room imports only rooms above it. Entry points (main, pretrain, convert, serve_model, sampler, poster,
+text_identifier, evaluate) parse, call and print; `entry_point` is what they share, `files` what they hand to each
+other.
 """

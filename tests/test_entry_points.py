@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import mlflow
@@ -158,6 +159,20 @@ def test_evaluate_ends_with_its_figures_as_one_line_of_json(run, checkout, tmp_p
     assert f"left out: {table}:4: " in printed
     assert ran.data.metrics["cer"] == pytest.approx(figures["cer"])
     assert ran.data.tags["version"] == "2"
+
+
+def test_convert_writes_a_data_set_once_for_all_and_its_run_keeps_the_card(run, checkout, tmp_path):
+    data, output = checkout / "project/test_inputs", tmp_path / "lines"
+    ran, printed = run("convert", data=str(data), output=str(output))
+    counts = json.loads([line for line in printed.splitlines() if line.startswith("{")][-1])
+    assert counts["train"] + counts["validation"] + counts["test"] == len(list(data.glob("*.png")))
+    assert counts["rejected"] == 0
+    assert ran.data.metrics["train"] == counts["train"]
+    card = (output / "README.md").read_text()
+    assert Path(artifact(ran, "README.md")).read_text() == card
+    assert "is held out by line, so its hands occur in training too" in printed
+    fails(run, f"{output} is there already", "convert", data=str(data), output=str(output))
+    assert (output / "README.md").read_text() == card
 
 
 # --------------------------------------------------------------------------------------------------- bad input
