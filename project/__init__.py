@@ -16,6 +16,7 @@ recognizer   the trained recogniser as an MLflow model
 training     lines + settings -> a trained network
 evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
+tracking     what MLflow is told while a network trains, even when nobody listens
 experiment   one training run in MLflow, from data and settings to a registered version
 
 A room imports only rooms above it. Entry points (main, pretrain, convert, serve_model, sampler, poster,

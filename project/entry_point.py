@@ -2,10 +2,16 @@
 
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
+from types import FrameType
 
 import click
+import mlflow
 from mlflow.exceptions import MlflowException
+
+from project.tracking import impatient
 
 PORT = click.IntRange(1, 65535)
 
@@ -30,22 +36,46 @@ def leave_run() -> str | None:
     return os.environ.pop("MLFLOW_RUN_ID", None)
 
 
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """On Ctrl-C the process gets SIGINT, and `mlflow run` sends SIGTERM after it: that is one KeyboardInterrupt, and
+    what follows it is not interrupted again.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def run(name: str, command: click.Command) -> None:
-    """Run a command with the process's arguments, and exit: 0, or 1 after an error.
+    """Run a command with the process's arguments, and exit: 0, 1 after an error, 130 after Ctrl-C or SIGTERM.
 
     An error that the user can mend is one line on stderr; its trace is in the log. Any other shows its trace too.
+    After Ctrl-C the MLflow run of `mlflow run` is KILLED.
     """
     start_log(name)
     log.info("started: %s", " ".join(sys.argv[1:]))
+    run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may let go of it
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, interrupt)
     try:
         command.main(standalone_mode=False)
-    except click.ClickException as error:
-        log.error("failed: %s", error.format_message())
-        sys.exit(1)
-    except (ValueError, OSError, MlflowException) as error:
+    except (KeyboardInterrupt, click.Abort):
+        log.info("interrupted", exc_info=True)
+        end_run(run_id, "KILLED")
+        sys.exit(130)
+    except BaseException as error:
         log.info("failed", exc_info=True)
-        sys.exit(f"{name}: {error}")
-    except BaseException:
-        log.info("failed", exc_info=True)
+        end_run(run_id, "FAILED")
+        if isinstance(error, click.ClickException):
+            sys.exit(f"{name}: {error.format_message()}")
+        if isinstance(error, (ValueError, OSError, MlflowException)):
+            sys.exit(f"{name}: {error}")
         raise
     log.info("finished")
+
+
+def end_run(run_id: str | None, status: str) -> None:
+    """End the run of `mlflow run`: else it is FINISHED, as MLflow has it when a process exits that logged to it."""
+    with impatient(), suppress(MlflowException):
+        mlflow.end_run(status)
+        if run_id:
+            mlflow.MlflowClient().set_terminated(run_id, status)

@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import itertools
+import json
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,10 +22,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
-from project import dataset, pictures, registry, synthetic
+from project import dataset, pictures, registry, synthetic, tracking
 from project.charset import Charset
 from project.evaluate import compare, error_rates
-from project.files import BASE, TEST_INPUTS
+from project.files import BASE, TEST_INPUTS, replaced
 from project.images import FRAME_WIDTH, read_picture
 from project.lines import Line, usable_lines
 from project.recognizer import Recognizer, register
@@ -53,7 +55,9 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a finished run left: where it is in MLflow, its figures by epoch, and its test lines as a table."""
+    """What a finished run left: where it is in MLflow, its figures by epoch, its test lines as a table, and the lock
+    on its checkpoint, so that no other process takes the run for its own.
+    """
 
     name: str
     run_id: str
@@ -61,6 +65,7 @@ class Run:
     history: list[dict[str, float]]
     figures: dict[str, float]
     test_lines: pd.DataFrame
+    claim: FileLock
 
 
 def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, int], characters: str = "") -> Data:
@@ -96,37 +101,56 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
     """Train, log and register one version.
 
     The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
-    the same folder takes the run up again after its last epoch.
+    the same folder takes the run up again after its last epoch; if it had finished by then, it is not trained again
+    (until `let_go`).
     """
-    mlflow.set_experiment(EXPERIMENT)
     validation = data.lines["validation"]
-    with own_checkpoint(name, settings, data) as checkpoint, tracked(name, question, checkpoint) as run_id:
-        log_inputs(settings, data)
-        network, history = train(
-            settings,
-            data.charset,
-            data.lines["train"],
-            validation,
-            on_epoch=lambda epoch, figures, predictions: log_epoch(run_id, validation, epoch, figures, predictions),
-            checkpoint=checkpoint,
-            start=start_of(settings),
-        )
-        log_curves(name, history)
-        best = min(history, key=lambda figures: figures["val_cer"])
-        version = register(
-            Recognizer.of(network, data.charset, settings.height),
-            example=255 - validation[0].image[0],
-            description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
-            tags={
-                "run_name": name,
-                "data": ", ".join(data.sources),
-                "data_digest": data.digest,
-                "val_cer": str(best["val_cer"]),
-            },
-        )
-        test_lines, test_figures = log_test(version, data.rows[data.rows["split"] == "test"])
-    figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
-    return Run(name, run_id, version, history, figures, test_lines)
+    with own_checkpoint(name, settings, data) as claim:
+        checkpoint = checkpoint_of(claim)
+        if earlier := finished(name, claim):
+            return earlier
+        with tracking.tracked(EXPERIMENT, name, question, checkpoint) as run_id:
+            log_inputs(settings, data)
+            network, history = train(
+                settings,
+                data.charset,
+                data.lines["train"],
+                validation,
+                on_epoch=lambda epoch, figures, predictions: tracking.tell(
+                    run_id, checkpoint, epoch, figures, shown(validation, predictions)
+                ),
+                checkpoint=checkpoint,
+                start=start_of(settings),
+            )
+            tracking.send(run_id, checkpoint)
+            log_curves(name, history)
+            best = min(history, key=lambda figures: figures["val_cer"])
+            tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
+            version = registry.version_of_run(run_id) or register(
+                Recognizer.of(network, data.charset, settings.height),
+                example=255 - validation[0].image[0],
+                description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
+                tags=tags | {"val_cer": str(best["val_cer"])},
+            )
+            test_lines, test_figures = log_test(run_id, version, data.rows[data.rows["split"] == "test"])
+        figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
+        with replaced(checkpoint.with_suffix(".done")) as path:
+            path.write_text(json.dumps({"run_id": run_id, "history": history, "figures": figures}))
+        return Run(name, run_id, version, history, figures, test_lines, claim)
+
+
+def finished(name: str, claim: FileLock) -> Run | None:
+    """What the run left, if it finished in a process that was killed later."""
+    done = checkpoint_of(claim).with_suffix(".done")
+    if not done.exists():
+        return None
+    kept = json.loads(done.read_text())
+    version = registry.version_of_run(kept["run_id"])
+    if not version:
+        return None  # it is on another tracking server, or was deleted
+    table = mlflow.artifacts.load_dict(f"runs:/{kept['run_id']}/test_lines.json")
+    test_lines = pd.DataFrame(table["data"], columns=table["columns"])
+    return Run(name, version=version, test_lines=test_lines, claim=claim, **kept)
 
 
 def start_of(settings: Settings) -> Recognizer | None:
@@ -156,8 +180,8 @@ def register_base() -> ModelVersion:
 
 
 @contextmanager
-def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
-    """A checkpoint file for this run, which no other process writes to; deleted when the run has finished.
+def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[FileLock]:
+    """The lock of a checkpoint file for this run, which no other process writes to; held until it is let go of.
 
     It is the one that a killed run of the same name, settings, data and code left, if there is one.
     """
@@ -165,53 +189,35 @@ def own_checkpoint(name: str, settings: Settings, data: Data) -> Iterator[Path]:
     fingerprint = hashlib.sha256(repr((settings, data.sources, data.digest)).encode() + code).hexdigest()[:12]
     CHECKPOINTS.mkdir(exist_ok=True)
     for number in itertools.count(1):
-        checkpoint = CHECKPOINTS / f"{name}-{fingerprint}-{number}.pt"
-        lock = FileLock(checkpoint.with_suffix(".lock"))
+        claim = FileLock(CHECKPOINTS / f"{name}-{fingerprint}-{number}.lock")
         try:
-            lock.acquire(blocking=False)
+            claim.acquire(blocking=False)
         except Timeout:
             continue  # a run that is still going on
         try:
-            yield checkpoint
-            checkpoint.unlink(missing_ok=True)
-            checkpoint.with_suffix(".run").unlink(missing_ok=True)
-        finally:
-            lock.release()
-        return
-
-
-@contextmanager
-def tracked(name: str, question: str, checkpoint: Path) -> Iterator[str]:
-    """An active MLflow run, new or the one that `checkpoint` belongs to; yields its id, which is kept beside it."""
-    kept = checkpoint.with_suffix(".run")
-    run_id = kept.read_text() if checkpoint.exists() and kept.exists() else None
-    if run_id and not mlflow.search_runs(filter_string=f"attributes.run_id = '{run_id}'", output_format="list"):
-        run_id = None  # it was made on another tracking server, or deleted
-    if not run_id:
-        checkpoint.unlink(missing_ok=True)
-    with mlflow.start_run(run_id=run_id, run_name=name, description=question, log_system_metrics=True) as active:
-        kept.write_text(active.info.run_id)
-        try:
-            yield active.info.run_id
-        except KeyboardInterrupt:
-            mlflow.end_run("KILLED")
+            for killed in CHECKPOINTS.glob(f".{checkpoint_of(claim).stem}-*"):
+                shutil.rmtree(killed)  # while it was written
+            yield claim
+        except BaseException:
+            claim.release()
             raise
-
-
-def log_epoch(
-    run_id: str, lines: Sequence[Line], epoch: int, figures: dict[str, float], predictions: list[str]
-) -> None:
-    """The figures of an epoch, and some validation lines with what was read in them. Once, however often it is told."""
-    steps = {metric.step for metric in mlflow.MlflowClient().get_metric_history(run_id, "val_cer")}
-    if epoch in steps:
         return
-    mlflow.log_metrics(figures, step=epoch)
-    shown = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
-    texts = [lines[i].text for i in shown]
-    figure = pictures.line_sheet([lines[i].image for i in shown], texts, texts, [predictions[i] for i in shown])
+
+
+def checkpoint_of(claim: FileLock) -> Path:
+    """The checkpoint file that a lock belongs to."""
+    return Path(claim.lock_file).with_suffix(".pt")
+
+
+def shown(lines: Sequence[Line], predictions: list[str]) -> np.ndarray:
+    """A picture (H, W, 4) of some of the lines with what was read in them."""
+    some = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
+    texts = [lines[i].text for i in some]
+    figure = pictures.line_sheet([lines[i].image for i in some], texts, texts, [predictions[i] for i in some])
     figure.canvas.draw()
-    mlflow.log_image(np.asarray(figure.canvas.buffer_rgba()), key="predictions", step=epoch)
+    picture = np.array(figure.canvas.buffer_rgba())
     plt.close(figure)
+    return picture
 
 
 def log_inputs(settings: Settings, data: Data) -> None:
@@ -250,15 +256,19 @@ def log_curves(name: str, history: list[dict[str, float]]) -> None:
         plt.close(figure)
 
 
-def log_test(version: ModelVersion, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
+def log_test(run_id: str, version: ModelVersion, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
     """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
 
-    Rows that could not be trained on count too, as long as their pictures can be read.
+    Rows that could not be trained on count too, as long as their pictures can be read. What MLflow has already of a
+    run that was killed at this point is not logged again.
     """
     lines, _ = compare(Recognizer.from_registry(version), rows)
     figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
-    mlflow.log_metrics(figures)
-    mlflow.log_table(lines, "test_lines.json")
+    client = mlflow.MlflowClient()
+    if "test_lines.json" not in {file.path for file in client.list_artifacts(run_id)}:
+        mlflow.log_table(lines, "test_lines.json")  # it would add to the table
+    if not figures.keys() <= client.get_run(run_id).data.metrics.keys():
+        mlflow.log_metrics(figures)
     return lines, figures
 
 
@@ -272,7 +282,16 @@ def crown(runs: Sequence[Run]) -> ModelVersion:
     rivals = client.search_model_versions(f"name = '{registry.MODEL_NAME}' and tag.data_digest = '{digest}'")
     champion = min(rivals, key=lambda version: (float(version.tags["val_cer"]), int(version.version)))
     client.set_registered_model_alias(registry.MODEL_NAME, "champion", champion.version)
+    let_go(runs)
     return champion
+
+
+def let_go(runs: Sequence[Run]) -> None:
+    """Keep nothing more of the runs outside MLflow: from here on the same call of `run` trains anew."""
+    for run in runs:
+        if run.claim.is_locked:
+            tracking.forget(checkpoint_of(run.claim))
+            run.claim.release()
 
 
 def summary(runs: Sequence[Run], champion: ModelVersion) -> pd.DataFrame:

@@ -9,16 +9,29 @@ import click
 import mlflow
 import nbformat
 import papermill
+from mlflow.exceptions import MlflowException
 
 from project import dataset, entry_point
+from project.tracking import impatient
 
 NOTEBOOK = Path(__file__).parent.parent / "handwriting_classifier.ipynb"
+
+log = logging.getLogger(__name__)
 
 
 def summary(notebook: nbformat.NotebookNode) -> str:
     """What the cell tagged `summary` printed."""
     cells = [cell for cell in notebook.cells if "summary" in cell.metadata.get("tags", [])]
     return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+
+
+def log_notebook(run_id: str, executed: Path) -> None:
+    """Log the notebook as far as it ran; a server that is gone is no reason to hide what ended it."""
+    try:
+        with impatient():
+            mlflow.MlflowClient().log_artifact(run_id, str(executed))
+    except MlflowException as error:
+        log.warning("the executed notebook could not be logged: %s", error)
 
 
 @click.command()
@@ -44,7 +57,7 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
             raise ValueError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:
             if executed.exists() and run_id:
-                mlflow.MlflowClient().log_artifact(run_id, str(executed))
+                log_notebook(run_id, executed)
         result = summary(nbformat.read(executed, as_version=4))
     if run_id:
         mlflow.MlflowClient().log_text(run_id, result, "summary.txt")

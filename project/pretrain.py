@@ -47,6 +47,7 @@ def main(data: str, synthetic_lines: int, minutes: float, seed: int, output: str
     head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
     with replaced(card) as beside:
         beside.write_text(f"{head}{FIGURES}\n{figures.to_markdown(index=False)}\n", "utf-8")
+    experiment.let_go([run])
 
 
 if __name__ == "__main__":

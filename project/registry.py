@@ -32,6 +32,12 @@ def find_version(model_version: str) -> ModelVersion:
     raise ValueError(f"model_version: {MODEL_NAME} has no version {model_version!r} at {where}; {has}")
 
 
+def version_of_run(run_id: str) -> ModelVersion | None:
+    """The version that an MLflow run registered; None if it registered none, or if there is no such run."""
+    versions = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}' and run_id = '{run_id}'")
+    return versions[0] if versions else None
+
+
 def known_versions(client: MlflowClient) -> list[int]:
     """The numbers of all versions, in order."""
     return sorted(int(version.version) for version in client.search_model_versions(f"name = '{MODEL_NAME}'"))

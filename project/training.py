@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import io
 import logging
 import math
 import os
@@ -239,9 +240,11 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
 
 
 def save(checkpoint: Path, parts: dict, done: dict) -> None:
-    """Write all that training needs to go on, in one step."""
+    """Write all that training needs to go on, in one step. OSError if it cannot be written: the old one stays."""
+    state = io.BytesIO()  # torch's own writer says "unexpected pos" where the disk is full
+    torch.save({"done": done, **{name: part.state_dict() for name, part in parts.items()}}, state)
     with replaced(checkpoint) as path:
-        torch.save({"done": done, **{name: part.state_dict() for name, part in parts.items()}}, path)
+        path.write_bytes(state.getbuffer())
 
 
 def resume(checkpoint: Path, parts: dict) -> dict:

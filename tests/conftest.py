@@ -14,12 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: servers and trainings share the cores
 ROOT = Path(__file__).parent.parent
 HANDED_OVER = ("text_image.*", "prediction.*")  # what the walk through this checkout may have left
 MLFLOW = [sys.executable, "-m", "mlflow"]
+WORDS = ("a", "to", "be", "bell", "table", "boat", "lot", "at", "ballot", "toe")
 
 
 def free_port() -> int:
@@ -103,3 +106,20 @@ def served(trained, checkout, tmp_path_factory) -> Iterator[int]:
     command += ["--experiment-name", "mlp", "-P", f"port={port}"]
     with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path_factory.mktemp("served")):
         yield port
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory) -> Path:
+    """30 written words: 24 in train, 3 in validation, 3 in test; some rows cannot be used."""
+    folder = tmp_path_factory.mktemp("table")
+    rows = []
+    for number, text in enumerate(WORDS * 3):
+        picture = Image.new("L", (20 + 14 * len(text), 40), 235)
+        ImageDraw.Draw(picture).text((8, 4), text, fill=20, font=ImageFont.load_default(24 + number % 4))
+        picture.save(folder / f"{number}.png")
+        split = "train" if number < 24 else "validation" if number < 27 else "test"
+        rows.append({"image": f"{number}.png", "text": text, "split": split, "writer": f"hand {number % 7}"})
+    rows.insert(24, {"image": "missing.png", "text": "table", "split": "validation", "writer": "hand 9"})
+    rows.insert(28, {"image": "0.png", "text": "ß", "split": "test", "writer": "hand 9"})
+    pd.DataFrame(rows).to_csv(folder / "words.csv", index=False)
+    return folder / "words.csv"

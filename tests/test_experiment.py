@@ -10,32 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFont
 
-from project import dataset, experiment, registry
+from project import dataset, experiment, registry, tracking
 from project.recognizer import Recognizer
 from project.training import Settings
 from tests.conftest import MLFLOW
 
 SETTINGS = Settings(epochs=3, width=32, hidden=16, layers=1, patience=1000)
-WORDS = ("a", "to", "be", "bell", "table", "boat", "lot", "at", "ballot", "toe")
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """30 written words: 24 in train, 3 in validation, 3 in test; some rows cannot be used."""
-    folder = tmp_path_factory.mktemp("table")
-    rows = []
-    for number, text in enumerate(WORDS * 3):
-        picture = Image.new("L", (20 + 14 * len(text), 40), 235)
-        ImageDraw.Draw(picture).text((8, 4), text, fill=20, font=ImageFont.load_default(24 + number % 4))
-        picture.save(folder / f"{number}.png")
-        split = "train" if number < 24 else "validation" if number < 27 else "test"
-        rows.append({"image": f"{number}.png", "text": text, "split": split, "writer": f"hand {number % 7}"})
-    rows.insert(24, {"image": "missing.png", "text": "table", "split": "validation", "writer": "hand 9"})
-    rows.insert(28, {"image": "0.png", "text": "ß", "split": "test", "writer": "hand 9"})
-    pd.DataFrame(rows).to_csv(folder / "words.csv", index=False)
-    return folder / "words.csv"
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +80,16 @@ def test_two_runs_with_the_same_seed_have_the_same_metrics(twins):
 
 
 def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
-    log_epoch = experiment.log_epoch
+    tell = tracking.tell
 
-    def killed(run_id, lines, epoch, *rest):
-        log_epoch(run_id, lines, epoch, *rest)
+    def killed(run_id, checkpoint, epoch, *rest):
+        tell(run_id, checkpoint, epoch, *rest)
         if epoch == 2:
             raise KeyboardInterrupt
 
     question = "Does it go on?"
     with monkeypatch.context() as patched:
-        patched.setattr(experiment, "log_epoch", killed)
+        patched.setattr(tracking, "tell", killed)
         with pytest.raises(KeyboardInterrupt):
             experiment.run("resumed", question, SETTINGS, data)
     interrupted = mlflow.search_runs(filter_string="run_name = 'resumed'", output_format="list")
@@ -120,6 +101,17 @@ def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins
     for name in ("train_loss", "val_loss", "val_cer"):
         assert history(resumed.run_id, name) == history(twins[0].run_id, name)
     assert not list(experiment.CHECKPOINTS.glob("*.pt"))
+
+
+def test_a_run_that_had_finished_is_not_trained_again_until_it_is_let_go(data, twins):
+    first = experiment.run("once", "Is it trained twice?", SETTINGS, data)
+    first.claim.release()  # as it is when the process is killed
+    again = experiment.run("once", "Is it trained twice?", SETTINGS, data)
+    assert (again.run_id, again.version.version) == (first.run_id, first.version.version)
+    assert (again.history, again.figures) == (first.history, first.figures)
+    pd.testing.assert_frame_equal(again.test_lines, first.test_lines)
+    experiment.let_go([again])
+    assert experiment.run("once", "Is it trained twice?", SETTINGS, data).run_id != first.run_id
 
 
 def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):

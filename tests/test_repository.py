@@ -59,3 +59,27 @@ def test_every_test_input_is_a_picture_with_its_transcription():
     for picture in pictures:
         assert min(read_picture(picture).shape) >= 30
         assert transcription_of(picture)
+
+
+def test_nothing_of_the_project_can_be_made_to_unpickle():
+    for path in (ROOT / "project").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imported = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+                assert not imported & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}, path
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("joblib.load", "np.load", "numpy.load", "pd.read_pickle", "torch.jit.load"), path
+                if called == "torch.load":
+                    assert "weights_only=True" in map(ast.unparse, node.keywords), path
+
+
+def test_every_server_is_for_this_machine_alone_unless_told_otherwise():
+    hosts = [
+        value["parameters"]["host"]["default"] for value in entry_points().values() if "host" in value["parameters"]
+    ]
+    assert hosts
+    assert set(hosts) == {"127.0.0.1"}
+    commands = re.findall(r"^mlflow server .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert commands
+    assert all("--host 127.0.0.1" in command for command in commands)

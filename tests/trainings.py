@@ -1,0 +1,132 @@
+"""Small trainings in processes of their own, to be held and killed, and a tracking server that can be stopped."""
+
+import logging
+import multiprocessing
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+
+from project import experiment, registry, tracking
+from project.training import Settings
+from tests.conftest import MLFLOW, free_port, serving
+
+SETTINGS = Settings(epochs=5, width=32, hidden=16, layers=1, patience=1000)
+EPOCHS = list(range(1, SETTINGS.epochs + 1))
+CONTEXT = multiprocessing.get_context("forkserver")  # it imports once; each process is a fork of it
+CONTEXT.set_forkserver_preload(["project.experiment"])
+
+
+class Server:
+    """A tracking server that can be stopped and started again, with all that it holds."""
+
+    def __init__(self, folder, *options, **environment):
+        self.folder, port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{port}"
+        self.command = [*MLFLOW, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options]
+        self.environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
+        self.running = ExitStack()
+
+    def start(self):
+        health = f"{self.uri}/health"
+        self.process = self.running.enter_context(serving(self.command, health, self.folder, **self.environment))
+
+    def stop(self):
+        self.running.close()
+
+    def signal(self, number):
+        os.killpg(self.process.pid, number)
+
+
+def train(name, table, folder, uri, holds, environment):
+    """What the notebook does, for one run, in a process of its own; after an epoch that is in `holds` it waits."""
+    os.environ |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "1", **environment}
+    os.chdir(folder)
+    mlflow.set_tracking_uri(uri)
+    tell = tracking.tell
+
+    def hold_and_tell(run_id, checkpoint, epoch, *rest):
+        if epoch in holds:
+            holds[epoch].wait()
+        tell(run_id, checkpoint, epoch, *rest)
+
+    tracking.tell = hold_and_tell
+    with Path("output.txt").open("a") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    logging.basicConfig(level=logging.INFO, force=True)
+    data = experiment.load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
+    experiment.crown([experiment.run(name, "Does it hold?", SETTINGS, data)])
+    print("done", flush=True)
+
+
+def start(name, table, folder, server, holds=None, **environment):
+    process = CONTEXT.Process(target=train, args=(name, table, folder, server.uri, holds or {}, environment))
+    process.start()
+    return process
+
+
+class Hold:
+    """Where a training waits: it sets `reached`, and goes on when `go_on` is set."""
+
+    def __init__(self):
+        self.reached, self.go_on = CONTEXT.Event(), CONTEXT.Event()
+
+    def wait(self):
+        self.reached.set()
+        self.go_on.wait()
+
+
+def output(folder):
+    return (folder / "output.txt").read_text()
+
+
+def runs_of(name):
+    return mlflow.search_runs(
+        experiment_names=[experiment.EXPERIMENT], filter_string=f"run_name = '{name}'", output_format="list"
+    )
+
+
+def history(run, name):
+    return [(metric.step, metric.value) for metric in MlflowClient().get_metric_history(run.info.run_id, name)]
+
+
+def assert_whole(run):
+    """The run is finished; each epoch's figures and picture are there once; it has one version, and one test CER."""
+    assert run.info.status == "FINISHED"
+    for name in run.data.metrics:
+        steps = [step for step, _ in history(run, name)]
+        if name.startswith("system/"):
+            assert len(steps) == len(set(steps)), name
+        else:
+            assert steps == ([0] if name.startswith("test_") else EPOCHS), name
+    images = [file.path for file in MlflowClient().list_artifacts(run.info.run_id, "images")]
+    assert sorted(int(path.split("+")[2]) for path in images if path.endswith(".webp")) == EPOCHS
+    versions = MlflowClient().search_model_versions(f"name = '{registry.MODEL_NAME}' and run_id = '{run.info.run_id}'")
+    assert len(versions) == 1
+    assert len(mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/test_lines.json")["data"]) == 4
+
+
+def nothing_left(folder):
+    return {path.suffix for path in (folder / "checkpoints").iterdir()} == {".lock"}
+
+
+def read(uri, models, answers, environment):
+    """Put what each of the models answers to its own example into `answers`; nothing may be unpickled."""
+    os.environ |= {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", **environment}
+    mlflow.set_tracking_uri(uri)
+    for model_uri in models:
+        model = mlflow.pyfunc.load_model(model_uri)
+        answers.put((model_uri, len(model.predict(model.input_example))))
+
+
+def answers_of(server, models, **environment):
+    """How many lines each of the models answers to its own example, read in a process of its own."""
+    answers = CONTEXT.Queue()
+    process = CONTEXT.Process(target=read, args=(server.uri, models, answers, environment))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return dict(answers.get() for _ in models)
