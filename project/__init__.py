@@ -5,6 +5,7 @@ dataset      where line images and transcriptions come from, and which split eac
 texts        English that is worth writing by hand: prose and records; no text in two splits
 synthetic    text + a handwriting font -> a line image: the embedded default data
 charset      text <-> labels
+store        the line images of a data set, decoded once and kept in a file
 lines        rows of a data set -> lines that the network can learn from
 augmentation a batch -> a varied batch (training only)
 crnn         line images -> log-probs, in torch: the network that is trained

@@ -11,15 +11,17 @@ from project import dataset, entry_point, metrics, registry
 from project.decoding import DECODERS
 from project.images import read_picture
 from project.recognizer import Recognizer
+from project.store import LineImages
 
 AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memory
 
 
 def compare(
-    recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path"
+    recognizer: Recognizer, rows: pd.DataFrame, decoder: str = "best_path", images: LineImages | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the pictures of `rows` (see `dataset.read_rows`) and compare with their texts.
 
+    images: the line images by the rows' index, where they have been made already.
     Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `edit_distance`, `cer`) and the rows
     that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters that the
     recogniser's charset lacks count as errors. ValueError if there is none that can be read.
@@ -31,7 +33,7 @@ def compare(
         readable, line_images = [], []
         for row in rows.iloc[start : start + AT_ONCE].itertuples():
             try:
-                line_image = recognizer.line_image(read_picture(row.image))
+                line_image = images[row.Index] if images else recognizer.line_image(read_picture(row.image))
                 if not row.text:
                     raise ValueError("the text is empty")
                 line_images.append(line_image)

@@ -27,8 +27,9 @@ from project.charset import Charset
 from project.evaluate import compare, error_rates
 from project.files import BASE, TEST_INPUTS, replaced
 from project.images import FRAME_WIDTH, read_picture
-from project.lines import Line, usable_lines
+from project.lines import Line, Lines, usable_lines
 from project.recognizer import Recognizer, register
+from project.store import LineImages, line_images
 from project.training import Settings, train
 
 EXPERIMENT = "handwriting-recognition"
@@ -41,14 +42,17 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A data set that is ready to train on: its usable lines by split, in the order of `rows`."""
+    """A data set that is ready to train on: its rows, their line images by the index of `rows`, and those that can
+    be learnt from as lines, by split.
+    """
 
     sources: tuple[str, ...]
     locations: tuple[str, ...]
     rows: pd.DataFrame
     digest: str
     charset: Charset
-    lines: dict[str, list[Line]]
+    images: LineImages
+    lines: dict[str, Lines]
     rejected: pd.DataFrame
     leaks: pd.DataFrame
 
@@ -76,25 +80,27 @@ def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, 
     locations = [
         str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
     ]
-    rows = dataset.read_data_set(*locations, seed=seed)
+    rows = dataset.survey(*locations, seed=seed)
     texts = rows.loc[rows["split"] == "train", "text"]
     if not any(texts):
         raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
     charset = Charset.from_texts([*texts, characters])
+    pictures_again = (row.image for location in locations for row in dataset.stream_rows(location))
+    images = line_images(pictures_again, rows["picture"], height)
     usable = {
-        split: usable_lines(rows[rows["split"] == split], charset, height, FRAME_WIDTH) for split in dataset.SPLITS
+        split: usable_lines(rows[rows["split"] == split], images, charset, FRAME_WIDTH) for split in dataset.SPLITS
     }
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
-    fingerprints = rows["image"].map(dataset.fingerprint)
-    leaks = dataset.leaks(rows, fingerprints)
+    leaks = dataset.leaks(rows, rows["picture"])
     if len(leaks):
         log.warning(
             "%d rows are in two splits, by picture or by text and writer; the run's leaks.csv lists them", len(leaks)
         )
     lines = {split: lines for split, (lines, _) in usable.items()}
-    return Data(data, tuple(locations), rows, dataset.digest(rows, fingerprints), charset, lines, rejected, leaks)
+    digest = dataset.digest(rows, rows["picture"])
+    return Data(data, tuple(locations), rows, digest, charset, images, lines, rejected, leaks)
 
 
 def run(name: str, question: str, settings: Settings, data: Data) -> Run:
@@ -132,7 +138,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run:
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
             )
-            test_lines, test_figures = log_test(run_id, version, data.rows[data.rows["split"] == "test"])
+            test_lines, test_figures = log_test(run_id, version, data)
         figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
         with replaced(checkpoint.with_suffix(".done")) as path:
             path.write_text(json.dumps({"run_id": run_id, "history": history, "figures": figures}))
@@ -240,7 +246,7 @@ def log_data_set(name: str, location: str, data: Data) -> None:
         source = resolve_dataset_source(path.resolve().as_uri() if path.exists() else location)
     own = data.rows[data.rows["data"] == location]
     for split, context in zip(dataset.SPLITS, ("training", "validation", "testing"), strict=True):
-        table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]].astype(object)
+        table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]]
         if len(table):
             mlflow.log_input(
                 mlflow.data.from_pandas(table, source, name=f"{name} {split}", digest=data.digest), context=context
@@ -256,13 +262,13 @@ def log_curves(name: str, history: list[dict[str, float]]) -> None:
         plt.close(figure)
 
 
-def log_test(run_id: str, version: ModelVersion, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
+def log_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFrame, dict[str, float]]:
     """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
 
     Rows that could not be trained on count too, as long as their pictures can be read. What MLflow has already of a
     run that was killed at this point is not logged again.
     """
-    lines, _ = compare(Recognizer.from_registry(version), rows)
+    lines, _ = compare(Recognizer.from_registry(version), data.rows[data.rows["split"] == "test"], images=data.images)
     figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
     client = mlflow.MlflowClient()
     if "test_lines.json" not in {file.path for file in client.list_artifacts(run_id)}:

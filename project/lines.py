@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from project.charset import Charset
-from project.images import Region, line_image, read_picture
+from project.store import LineImages
 
 
 @dataclass(frozen=True)
@@ -21,41 +20,60 @@ class Line:
     labels: list[int]
 
 
+class Lines(Sequence[Line]):
+    """Rows of a data set as lines, each read from the store when it is asked for. `widths` (N,) are theirs, in px."""
+
+    def __init__(self, images: LineImages, texts: pd.Series, charset: Charset):
+        self._images, self._texts, self._charset = images, texts, charset
+        self.widths = images.widths[texts.index]
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: int) -> Line:
+        text = self._texts.iloc[index]
+        return Line(self._images[self._texts.index[index]], text, self._charset.encode(text))
+
+
+def widths_of(lines: Sequence[Line]) -> np.ndarray:
+    """The width of each line image (N,), in px."""
+    return lines.widths if isinstance(lines, Lines) else np.array([line.image.shape[2] for line in lines])
+
+
 def frames_needed(labels: Sequence[int]) -> int:
     """The shortest T that CTC can align `labels` with: a frame a label, and a blank between repeats."""
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def usable_lines(
-    rows: pd.DataFrame, charset: Charset, height: int, frame_width: int
-) -> tuple[list[Line], pd.DataFrame]:
-    """Decode the pictures and transcriptions of `rows` (see `dataset.read_data_set`).
+    rows: pd.DataFrame, images: LineImages, charset: Charset, frame_width: int
+) -> tuple[Lines, pd.DataFrame]:
+    """The rows (see `dataset.survey`) that can be learnt from. images: the line image of each, by its index.
 
     Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
     picture, empty text, characters outside the charset, fewer frames than CTC needs.
     ValueError if no row can be used.
     """
-    lines, rejected = [], []
-    for row in tqdm(rows.itertuples(), total=len(rows), desc="decoding pictures", leave=False, mininterval=1):
+    usable, rejected = [], []
+    for row in rows.itertuples():
         try:
-            lines.append(usable_line(row.image, row.text, charset, height, frame_width))
+            check(images.width(row.Index), row.text, charset, frame_width)
+            usable.append(row.Index)
         except ValueError as error:
             rejected.append((row.source, row.text, str(error)))
-    if not lines:
+    if not usable:
         example = f", the first because: {rejected[0][0]}: {rejected[0][2]}" if rejected else ""
         raise ValueError(f"none of the {len(rows)} rows can be used{example}")
-    return lines, pd.DataFrame(rejected, columns=["source", "text", "reason"])
+    return Lines(images, rows.loc[usable, "text"], charset), pd.DataFrame(
+        rejected, columns=["source", "text", "reason"]
+    )
 
 
-def usable_line(
-    picture: bytes | str | Region | ValueError, text: str, charset: Charset, height: int, frame_width: int
-) -> Line:
-    """One row as a `Line`; ValueError says why it cannot be used."""
-    image = line_image(read_picture(picture), height)
+def check(width: int, text: str, charset: Charset, frame_width: int) -> None:
+    """ValueError says why a line image of `width` px with this text cannot be learnt from."""
     if not text:
         raise ValueError("the text is empty")
-    labels = charset.encode(text)
-    frames = -(-image.shape[2] // frame_width)
-    if frames < frames_needed(labels):
-        raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {frames_needed(labels)}")
-    return Line(image, text, labels)
+    needed = frames_needed(charset.encode(text))
+    frames = -(-width // frame_width)
+    if frames < needed:
+        raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")

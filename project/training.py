@@ -23,7 +23,7 @@ from project.crnn import CRNN
 from project.decoding import best_path
 from project.files import replaced
 from project.images import batch, width_batches
-from project.lines import Line
+from project.lines import Line, widths_of
 from project.recognizer import Recognizer
 
 WARM_UP = 100  # steps to the full learning rate
@@ -107,7 +107,7 @@ def train(
         done = resume(checkpoint, parts)
         history = done["history"]
         on_epoch(len(history), history[-1], done["predictions"])
-    all_widths = [line.image.shape[2] for line in train_lines]
+    all_widths = widths_of(train_lines)
     budget = 60 * settings.minutes
 
     for epoch in range(len(history) + 1, settings.epochs + 1):
@@ -222,14 +222,15 @@ def follow(average: CRNN, network: CRNN, decay: float) -> None:
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
     """Read the lines by best path. `network` is in evaluation mode, and charset and lines belong to it."""
     device = next(network.parameters()).device
-    predictions, summed_loss = [""] * len(lines), 0.0
-    for chosen in width_batches([line.image.shape[2] for line in lines], batch_width):
-        images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
+    texts, predictions, summed_loss = [""] * len(lines), [""] * len(lines), 0.0
+    for chosen in width_batches(widths_of(lines), batch_width):
+        read = [lines[i] for i in chosen]
+        images, widths, targets, target_lengths = tensors(read, device)
         log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
         summed_loss += ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
         for column, i in enumerate(chosen):
+            texts[i] = read[column].text
             predictions[i] = charset.decode(best_path(log_probs[: input_lengths[column], column].cpu().numpy()))
-    texts = [line.text for line in lines]
     figures = {
         "val_loss": summed_loss / sum(map(len, texts)),
         "val_cer": metrics.cer(texts, predictions),

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from project.charset import Charset
-from project.dataset import SPLITS, read_data_set
+from project.dataset import SPLITS, fingerprint, read_data_set
 from project.images import line_image, read_picture
-from project.lines import frames_needed, usable_line, usable_lines
+from project.lines import check, frames_needed, usable_lines, widths_of
+from project.store import line_images
 
 CHARSET = Charset("ab")  # a is 1, b is 2
 HEIGHT = 32
@@ -49,11 +50,15 @@ def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
     assert frames_needed(CHARSET.encode(text)) == frames
 
 
+def usable(rows, charset=CHARSET):
+    return usable_lines(rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset, 4)
+
+
 def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png())
-    for picture in (png(), str(path)):
-        line = usable_line(picture, "abba", CHARSET, HEIGHT, 4)
+    lines, _ = usable(rows_of((png(), "abba"), (b"", "ab"), (str(path), "abba")))
+    for line in lines:
         assert line.image.dtype == np.uint8
         assert line.image.shape[:2] == (1, HEIGHT)
         assert line.image.min() == 0  # paper
@@ -61,17 +66,19 @@ def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_pat
         assert np.array_equal(line.image, line_image(read_picture(png()), HEIGHT))
         assert line.text == "abba"
         assert line.labels == [1, 2, 2, 1]
+    assert list(lines.widths) == list(widths_of(list(lines))) == [line.image.shape[2] for line in lines]
+    assert len(lines) == 2
 
 
 def test_a_line_with_just_the_frames_that_it_needs_is_used_and_with_one_less_is_not():
-    width = line_image(read_picture(png()), HEIGHT).shape[2]
+    width = 100
     two_frames = width - 1  # the second frame has one pixel of the picture
-    assert usable_line(png(), "a", CHARSET, HEIGHT, width).text == "a"
-    assert usable_line(png(), "ab", CHARSET, HEIGHT, two_frames).text == "ab"
+    check(width, "a", CHARSET, width)
+    check(width, "ab", CHARSET, two_frames)
     with pytest.raises(ValueError, match="too narrow for its text: 1 frames, but CTC needs 2"):
-        usable_line(png(), "ab", CHARSET, HEIGHT, width)
+        check(width, "ab", CHARSET, width)
     with pytest.raises(ValueError, match="too narrow for its text: 2 frames, but CTC needs 3"):
-        usable_line(png(), "aa", CHARSET, HEIGHT, two_frames)
+        check(width, "aa", CHARSET, two_frames)
 
 
 def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_rest_is_used(tmp_path):
@@ -87,7 +94,7 @@ def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_rest_is_use
         (png(), "ab" * 100),
         (png(), "ba"),
     )
-    lines, rejected = usable_lines(rows, CHARSET, HEIGHT, 4)
+    lines, rejected = usable(rows)
     assert [line.text for line in lines] == ["ab", "ba"]
     assert list(rejected.columns) == ["source", "text", "reason"]
     assert list(rejected["source"]) == [f"lines.csv:{row}" for row in range(2, 10)]
@@ -107,7 +114,7 @@ def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_rest_is_use
 
 
 def test_when_every_row_can_be_used_the_list_is_empty():
-    lines, rejected = usable_lines(rows_of((png(), "ab"), (png(), "b")), CHARSET, HEIGHT, 4)
+    lines, rejected = usable(rows_of((png(), "ab"), (png(), "b")))
     assert len(lines) == 2
     assert rejected.empty
 
@@ -115,9 +122,9 @@ def test_when_every_row_can_be_used_the_list_is_empty():
 def test_when_no_row_can_be_used_the_first_reason_is_told():
     rows = rows_of((png(), ""), (b"no picture", "ab"))
     with pytest.raises(ValueError, match=r"none of the 2 rows .*, the first because: lines\.csv:1: the text is empty"):
-        usable_lines(rows, CHARSET, HEIGHT, 4)
+        usable(rows)
     with pytest.raises(ValueError, match=r"none of the 0 rows can be used$"):
-        usable_lines(rows[:0], CHARSET, HEIGHT, 4)
+        usable(rows[:0])
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not at {REAL_DATA}")
@@ -138,5 +145,5 @@ def test_a_real_data_set_has_its_lines_and_writers_and_its_first_rows_can_be_use
         assert rows["writer"].nunique() == sum(writers)  # no writer is in two splits
     charset = Charset.from_texts([string.printable[:95], *rows["text"]])
     for split in splits:
-        usable, rejected = usable_lines(split[:5], charset, HEIGHT, 4)
-        assert len(usable) == 5, rejected.to_string()
+        lines, rejected = usable(split[:5].reset_index(), charset)
+        assert len(lines) == 5, rejected.to_string()

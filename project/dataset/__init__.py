@@ -13,6 +13,7 @@ make one of what people have. `data`, wherever it is asked for, is one of these:
 `splits` gives each row a split.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from project.dataset.splits import complete_splits, digest, fingerprint, leaks
 from project.dataset.tables import find_tables, read_table, schema
 
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
+CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
     "SPLITS", "Row", "complete_splits", "digest", "fingerprint", "leaks", "normalize", "read_data_set", "read_rows",
-    "schema", "stream_rows",
+    "schema", "stream_rows", "survey",
 ]  # fmt: skip
 
 
@@ -44,10 +46,26 @@ def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
 
 
+def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
+    """As `read_data_set`, in bounded memory: a `picture`, which is the `fingerprint`, in place of each `image`."""
+    tables = []
+    for one in data:
+        rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(one)))
+        while chunk := list(itertools.islice(rows, CHUNK)):
+            tables.append(pd.DataFrame(chunk, columns=Row._fields).assign(data=str(one)))
+    if not tables:
+        raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
+    rows = pd.concat(tables, ignore_index=True).rename(columns={"image": "picture"})
+    return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
+
+
 def read_rows(data: str | Path) -> pd.DataFrame:
     """All rows of a data set as they are: a column for each field of `Row`; `split` is "" where it is not given."""
-    rows = tqdm(stream_rows(data), desc="finding lines", unit=" lines", leave=False, mininterval=1)
-    return pd.DataFrame(list(rows), columns=Row._fields)
+    return pd.DataFrame(list(_with_bar(stream_rows(data))), columns=Row._fields)
+
+
+def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
+    return tqdm(rows, desc="finding lines", unit=" lines", leave=False, mininterval=1)
 
 
 def stream_rows(data: str | Path) -> Iterator[Row]:

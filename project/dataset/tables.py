@@ -122,7 +122,7 @@ def check_columns(names: list[str], table: Table) -> None:
 
 def _read_parquet(file: BinaryIO, table: Table) -> Iterator[dict[str, list]]:
     """The columns of a data set, some rows at a time."""
-    parquet = pq.ParquetFile(file)
+    parquet = pq.ParquetFile(file, pre_buffer=False)  # else it keeps all that was read until the end
     names = parquet.schema_arrow.names
     check_columns(names, table)
     for batch in parquet.iter_batches(AT_ONCE, columns=[name for name in COLUMNS if name in names]):

@@ -1,0 +1,111 @@
+"""Line images of a data set, decoded once and kept in a file: memory does not grow with the data."""
+
+import hashlib
+import itertools
+import json
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import platformdirs
+from filelock import FileLock
+from tqdm import tqdm
+
+from project import images
+from project.files import replaced
+
+AT_ONCE = 25  # pictures that a worker process is sent together
+
+
+class LineImages:
+    """The line images of a data set's rows, uint8 (1, height, W) each, read from their file when they are asked for.
+
+    `widths` (rows,) are theirs in px, 0 where a row has none. Read, not mapped into memory: pages of a mapped file
+    count as the process's own until something else wants the room.
+    """
+
+    def __init__(self, folder: Path):
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        self._height, self._reasons = about["height"], about["reasons"]
+        self.widths = np.load(folder / "widths.npy")
+        self._starts = np.load(folder / "starts.npy")  # (rows + 1,)
+        self._file = (folder / "images").open("rb", buffering=0)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """ValueError says why a row has no line image."""
+        width = self.width(row)
+        self._file.seek(self._starts[row])
+        pixels = zlib.decompress(self._file.read(self._starts[row + 1] - self._starts[row]))
+        return np.frombuffer(pixels, np.uint8).reshape(1, self._height, width)
+
+    def width(self, row: int) -> int:
+        """ValueError says why a row has no line image."""
+        if reason := self._reasons.get(str(row)):
+            raise ValueError(reason)
+        return int(self.widths[row])
+
+
+def line_images(
+    pictures: Iterable, fingerprints: Iterable[str], height: int, folder: str | Path | None = None, jobs: int = -1
+) -> LineImages:
+    """The line images of `pictures`, each as `images.read_picture` takes it; at once if they were made before.
+
+    fingerprints: a string for each picture that tells it from others (see `dataset.fingerprint`).
+    folder: where line images are kept, a subfolder for each data set and height; None is the user's cache folder.
+    jobs: worker processes, -1 for one a core; the line images do not depend on it.
+    """
+    told = hashlib.sha256(b"".join(Path(source).read_bytes() for source in (images.__file__, __file__)))
+    count = 0
+    for fingerprint in fingerprints:
+        told.update(f"{fingerprint}\n".encode())
+        count += 1
+    folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
+    made = folder / f"lines-{height}-{told.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{made}.lock"):  # the other processes of a training wait until the first has made them
+        if not made.exists():
+            with replaced(made) as beside:
+                beside.mkdir()
+                write(decode_all(pictures, count, height, jobs), count, height, beside)
+    return LineImages(made)
+
+
+def write(decoded: Iterable[tuple[bytes, int] | str], count: int, height: int, folder: Path) -> None:
+    """Write `count` line images, or the reasons why there is none, as `LineImages` reads them."""
+    starts, widths, reasons = array("q", [0]), array("i"), {}
+    with (folder / "images").open("wb") as file:
+        bar = tqdm(decoded, total=count, desc="decoding pictures", unit=" lines", leave=False, mininterval=1)
+        for row, line in enumerate(bar):
+            if isinstance(line, str):
+                reasons[row], line = line, (b"", 0)
+            file.write(line[0])
+            starts.append(file.tell())
+            widths.append(line[1])
+    np.save(folder / "starts.npy", np.array(starts))
+    np.save(folder / "widths.npy", np.array(widths))
+    (folder / "about.json").write_text(json.dumps({"height": height, "reasons": reasons}), "utf-8")
+
+
+def decode_all(pictures: Iterable, count: int, height: int, jobs: int) -> Iterator[tuple[bytes, int] | str]:
+    """`decode` in worker processes, in order; as few pictures are in memory as keep the workers busy."""
+    cores = joblib.cpu_count() if jobs == -1 else jobs
+    jobs = max(1, min(cores, count // 250))  # to start a process takes as long as some hundred pictures
+    pictures = iter(pictures)
+    chunks = iter(lambda: list(itertools.islice(pictures, AT_ONCE)), [])
+    tasks = (joblib.delayed(decode)(chunk, height) for chunk in chunks)
+    return itertools.chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
+
+
+def decode(pictures: Iterable, height: int) -> list[tuple[bytes, int] | str]:
+    """The line image of each picture, compressed, and its width; or the reason why there is none."""
+    lines = []
+    for picture in pictures:
+        try:
+            line = images.line_image(images.read_picture(picture), height)
+            lines.append((zlib.compress(line.tobytes(), 1), line.shape[2]))
+        except ValueError as error:
+            lines.append(str(error))
+    return lines
