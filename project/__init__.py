@@ -8,6 +8,7 @@ charset      text <-> labels
 store        the line images of a data set, decoded once and kept in a file
 lines        rows of a data set -> lines that the network can learn from
 augmentation a batch -> a varied batch (training only)
+processes    the processes that train together, and what they tell each other
 crnn         line images -> log-probs, in torch: the network that is trained
 inference    the same network without torch: the engine that reads
 decoding     log-probs -> labels
@@ -20,7 +21,7 @@ pictures     what people look at: lines with their predictions, curves, log-prob
 tracking     what MLflow is told while a network trains, even when nobody listens
 experiment   one training run in MLflow, from data and settings to a registered version
 
-A room imports only rooms above it. Entry points (main, pretrain, convert, serve_model, sampler, poster,
+A room imports only rooms above it. Entry points (main, train, pretrain, convert, serve_model, sampler, poster,
 text_identifier, evaluate) parse, call and print; `entry_point` is what they share, `files` what they hand to each
 other.
 """

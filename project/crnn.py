@@ -10,7 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from project import processes
 from project.images import FRAME_WIDTH
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm (Ioffe and Szegedy 2015, algorithm 1) over the parts of a batch that several processes hold together.
+
+    torch's own SyncBatchNorm is the same, for GPUs only.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        if not self.training or processes.count() == 1:
+            return super().forward(features)
+        variance, mean = torch.var_mean(features, dim=(0, 2, 3), correction=0)  # (C,), of this process
+        pixels = torch.full_like(mean[:1], features.numel() / len(mean))
+        sums = processes.Sum.apply(torch.cat([pixels * mean, pixels * (variance + mean**2), pixels]))
+        pixels = sums[-1].detach()
+        mean, square = sums[:-1].div(pixels).chunk(2)
+        variance = square - mean**2
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * pixels / (pixels - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return features * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
 
 class ConvBlock(nn.Module):
@@ -19,7 +44,7 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, pool: tuple[int, int] = (1, 1)):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
+        self.norm = BatchNorm(outputs)
         self.pool = nn.MaxPool2d(pool) if pool != (1, 1) else nn.Identity()
 
     def forward(self, features: Tensor, input_lengths: Tensor, frames: int) -> Tensor:
@@ -111,3 +136,17 @@ class CRNN(nn.Module):
         """(N, 1, H, W), (N,) -> log_probs (T, N, C) with the blank at 0, input_lengths (N,)."""
         features, input_lengths = self.features(images, widths)
         return self.log_probs(features, input_lengths), input_lengths
+
+
+class BothHeads(nn.Module):
+    """A network as training asks it."""
+
+    def __init__(self, network: CRNN):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 1, H, W), (N,) -> log_probs (T, N, C), the CTC shortcut's log_probs (T, N, C), input_lengths (N,)."""
+        features, input_lengths = self.network.features(images, widths)  # (N, F, T), (N,)
+        log_probs = self.network.log_probs(features, input_lengths)
+        return log_probs, self.network.shortcut_log_probs(features), input_lengths

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
-from project import dataset, pictures, registry, synthetic, tracking
+from project import dataset, pictures, processes, registry, synthetic, tracking
 from project.charset import Charset
 from project.evaluate import compare, error_rates
 from project.files import BASE, TEST_INPUTS, replaced
@@ -103,17 +103,21 @@ def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, 
     return Data(data, tuple(locations), rows, digest, charset, images, lines, rejected, leaks)
 
 
-def run(name: str, question: str, settings: Settings, data: Data) -> Run:
-    """Train, log and register one version.
+def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
+    """Train, log and register one version. Of several processes (see `processes`) all call this; the first does all
+    but the training alone, and the others get None.
 
     The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
     the same folder takes the run up again after its last epoch; if it had finished by then, it is not trained again
     (until `let_go`).
     """
     validation = data.lines["validation"]
+    if processes.number() > 0:
+        train(settings, data.charset, data.lines["train"], validation)
+        return None
     with own_checkpoint(name, settings, data) as claim:
         checkpoint = checkpoint_of(claim)
-        if earlier := finished(name, claim):
+        if processes.count() == 1 and (earlier := finished(name, claim)):
             return earlier
         with tracking.tracked(EXPERIMENT, name, question, checkpoint) as run_id:
             log_inputs(settings, data)

@@ -21,11 +21,14 @@ class Line:
 
 
 class Lines(Sequence[Line]):
-    """Rows of a data set as lines, each read from the store when it is asked for. `widths` (N,) are theirs, in px."""
+    """Rows of a data set as lines, each read from the store when it is asked for. `widths` (N,) are theirs, in px,
+    and `lengths` (N,) those of their texts.
+    """
 
     def __init__(self, images: LineImages, texts: pd.Series, charset: Charset):
         self._images, self._texts, self._charset = images, texts, charset
         self.widths = images.widths[texts.index]
+        self.lengths = texts.str.len().to_numpy()
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -38,6 +41,11 @@ class Lines(Sequence[Line]):
 def widths_of(lines: Sequence[Line]) -> np.ndarray:
     """The width of each line image (N,), in px."""
     return lines.widths if isinstance(lines, Lines) else np.array([line.image.shape[2] for line in lines])
+
+
+def lengths_of(lines: Sequence[Line]) -> np.ndarray:
+    """The number of labels of each line (N,)."""
+    return lines.lengths if isinstance(lines, Lines) else np.array([len(line.labels) for line in lines])
 
 
 def frames_needed(labels: Sequence[int]) -> int:

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from project import metrics
+from project import metrics, processes
 from project.augmentation import augment
 from project.charset import BLANK, Charset
-from project.crnn import CRNN
+from project.crnn import CRNN, BothHeads
 from project.decoding import best_path
 from project.files import replaced
 from project.images import batch, width_batches
-from project.lines import Line, widths_of
+from project.lines import Line, lengths_of, widths_of
 from project.recognizer import Recognizer
 
 WARM_UP = 100  # steps to the full learning rate
@@ -40,7 +40,7 @@ class Settings:
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    batch_width: int = 3584  # px: the padded widths of a batch, added up
+    batch_width: int = 3584  # px: the padded widths of a batch, added up; of several processes, each has so much
     learning_rate: float = 6e-3  # at the top of the schedule
     height: int = 36  # px
     width: int = 128  # channels of the last convolution
@@ -89,25 +89,30 @@ def train(
     `on_epoch` is told, after each epoch (counted from 1): its number, its figures, and the predictions of the
     validation lines. `checkpoint` is written before that; if it is there at the start, training goes on from it,
     and `on_epoch` hears of its last epoch once more, since nobody knows whether it did before.
+    Of several processes (see `processes`) all call this with the same lines, and each batch and each validation is
+    divided among them; `on_epoch`, `checkpoint` and `start` are those of the first.
     On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
     torch.manual_seed(settings.seed)
+    first = processes.number() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = CRNN(len(charset), settings.width, settings.hidden, settings.layers, settings.dropout)
     if start:
         take_over(network, charset, settings.height, start)
     network = network.to(device, memory_format=torch.channels_last)
+    both_heads = processes.parallel(BothHeads(network))
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     parts = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
     history = done["history"]
-    if checkpoint and checkpoint.exists():
-        done = resume(checkpoint, parts)
+    if state := processes.from_first(last_state(checkpoint)):
+        done = resume(state, parts)
         history = done["history"]
-        on_epoch(len(history), history[-1], done["predictions"])
-    all_widths = widths_of(train_lines)
+        if first:
+            on_epoch(len(history), history[-1], done["predictions"])
+    all_widths, all_lengths = widths_of(train_lines), lengths_of(train_lines)
     budget = 60 * settings.minutes
 
     for epoch in range(len(history) + 1, settings.epochs + 1):
@@ -115,41 +120,44 @@ def train(
             break
         started = time.monotonic()
         rng = np.random.default_rng((settings.seed, epoch))
-        torch.manual_seed(settings.seed * 1_000_003 + epoch)  # so that a resumed run draws the same numbers
-        order = width_batches(all_widths, settings.batch_width, rng)
+        # so that a resumed run draws the same numbers, and each process others
+        torch.manual_seed(settings.seed * 1_000_003 + processes.number() * 100_003 + epoch)
+        order = width_batches(all_widths, settings.batch_width * processes.count(), rng)
         if epoch > settings.short_first:
             rng.shuffle(order)
         network.train()
         summed_loss = characters = seen = 0
-        for index, chosen in enumerate(
-            tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1)
-        ):
-            elapsed = done["seconds"] + time.monotonic() - started
+        elapsed = done["seconds"]
+        bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
+        for index, chosen in enumerate(bar):
             progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, elapsed / budget))
             if seen and progress == 1:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(settings, done["steps"], progress)
 
-            images, widths, targets, target_lengths = tensors([train_lines[i] for i in chosen], device)
+            chosen = np.resize(chosen, max(len(chosen), processes.count()))  # no process without a line
+            own = [train_lines[i] for i in processes.share(chosen)]
+            images, widths, targets, target_lengths = tensors(own, device, all_widths[chosen].max())
             images, widths = augment(images, widths, settings.augmentation)
-            features, input_lengths = network.features(images, widths)  # (N, F, T), (N,)
-            loss = ctc_loss(network.log_probs(features, input_lengths), targets, input_lengths, target_lengths)
-            objective = loss
-            if settings.shortcut_weight:
-                shortcut = network.shortcut_log_probs(features)
-                objective = loss + settings.shortcut_weight * ctc_loss(shortcut, targets, input_lengths, target_lengths)
+            log_probs, shortcut_log_probs, input_lengths = both_heads(images, widths)  # (T, N, C) twice, (N,)
+            loss = ctc_loss(log_probs, targets, input_lengths, target_lengths)
+            shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
+            objective = (loss + settings.shortcut_weight * shortcut_loss) / all_lengths[chosen].sum()
             optimizer.zero_grad()
-            (objective / target_lengths.sum()).backward()
+            (objective * processes.count()).backward()  # gradients are averaged over the processes
             torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
             optimizer.step()
 
             done["steps"] += 1
             follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
-            if not loss.isfinite():
-                raise ValueError(f"the loss is {loss.item()} in epoch {epoch}: try a lower learning_rate")
-            summed_loss += loss.item()
-            characters += int(target_lengths.sum())
+            # the same in all processes, so that they stop together
+            batch_loss, seconds = processes.summed(loss.item(), (time.monotonic() - started) / processes.count())
+            elapsed = done["seconds"] + seconds
+            if not math.isfinite(batch_loss):
+                raise ValueError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
+            summed_loss += batch_loss
+            characters += int(all_lengths[chosen].sum())
             seen += len(chosen)
         seconds = time.monotonic() - started
         validation = validate(average, charset, validation_lines, settings.batch_width)
@@ -158,11 +166,13 @@ def train(
             best.load_state_dict(average.state_dict())
             done |= {"best_cer": figures["val_cer"], "best_epoch": epoch}
         history.append(figures)
-        done |= {"seconds": done["seconds"] + time.monotonic() - started, "predictions": validation.predictions}
-        log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
-        if checkpoint:
-            save(checkpoint, parts, done)
-        on_epoch(epoch, figures, validation.predictions)
+        (seconds,) = processes.summed((time.monotonic() - started) / processes.count())
+        done |= {"seconds": done["seconds"] + seconds, "predictions": validation.predictions}
+        if first:
+            log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
+            if checkpoint:
+                save(checkpoint, parts, done)
+            on_epoch(epoch, figures, validation.predictions)
     return best.cpu(), history
 
 
@@ -192,9 +202,12 @@ def learning_rate(settings: Settings, steps: int, progress: float) -> float:
     return settings.learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def tensors(lines: Sequence[Line], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """images (N, 1, H, Wmax), widths (N,), targets (all labels, one line after another), target_lengths (N,)."""
-    images, widths = batch([line.image for line in lines])
+def tensors(lines: Sequence[Line], device: torch.device, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """images (N, 1, H, Wmax), widths (N,), targets (all labels, one line after another), target_lengths (N,).
+
+    width: px of the widest line of the batch, of which these may be a part.
+    """
+    images, widths = batch([line.image for line in lines], width)
     targets = torch.tensor([label for line in lines for label in line.labels])
     target_lengths = torch.tensor([len(line.labels) for line in lines])
     return torch.from_numpy(images).to(device), torch.from_numpy(widths).to(device), targets.to(device), target_lengths
@@ -222,15 +235,18 @@ def follow(average: CRNN, network: CRNN, decay: float) -> None:
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
     """Read the lines by best path. `network` is in evaluation mode, and charset and lines belong to it."""
     device = next(network.parameters()).device
-    texts, predictions, summed_loss = [""] * len(lines), [""] * len(lines), 0.0
-    for chosen in width_batches(widths_of(lines), batch_width):
-        read = [lines[i] for i in chosen]
-        images, widths, targets, target_lengths = tensors(read, device)
+    all_widths, read, summed_loss = widths_of(lines), {}, 0.0
+    for chosen in processes.share(width_batches(all_widths, batch_width)):
+        own = [lines[i] for i in chosen]
+        images, widths, targets, target_lengths = tensors(own, device, all_widths[chosen].max())
         log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
         summed_loss += ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
         for column, i in enumerate(chosen):
-            texts[i] = read[column].text
-            predictions[i] = charset.decode(best_path(log_probs[: input_lengths[column], column].cpu().numpy()))
+            labels = best_path(log_probs[: input_lengths[column], column].cpu().numpy())
+            read[i] = own[column].text, charset.decode(labels)
+    (summed_loss,) = processes.summed(summed_loss)
+    read = {i: both for part in processes.gathered(read) for i, both in part.items()}
+    texts, predictions = map(list, zip(*(read[i] for i in range(len(lines))), strict=True))
     figures = {
         "val_loss": summed_loss / sum(map(len, texts)),
         "val_cer": metrics.cer(texts, predictions),
@@ -248,10 +264,14 @@ def save(checkpoint: Path, parts: dict, done: dict) -> None:
         path.write_bytes(state.getbuffer())
 
 
-def resume(checkpoint: Path, parts: dict) -> dict:
+def last_state(checkpoint: Path | None) -> dict | None:
+    """What `save` wrote, if it did."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint and checkpoint.exists() else None
+
+
+def resume(state: dict, parts: dict) -> dict:
     """Put each part back into the state that `save` wrote; returns how far training was."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    log.info("going on after epoch %d from %s", len(state["done"]["history"]), checkpoint)
+    log.info("going on after epoch %d", len(state["done"]["history"]))
     return state["done"]

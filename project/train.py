@@ -1,0 +1,30 @@
+"""Entry point `train`: one training run on any data, on as many processes as `torchrun` starts."""
+
+import json
+
+import click
+
+from project import entry_point, experiment, processes
+from project.training import Settings
+
+
+@click.command()
+@click.option("--data", required=True, help="Data sets as in project/dataset, separated by commas.")
+@click.option("--epochs", required=True, type=click.IntRange(1))
+@click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
+@click.option("--seed", required=True, type=click.IntRange(0))
+def main(data: str, epochs: int, start_from: str, seed: int) -> None:
+    entry_point.leave_run()
+    settings = Settings(seed=seed, epochs=epochs, start_from=start_from)
+    lines_of = {"train": 4000, "validation": 400, "test": 400}  # of the synthetic data
+    with processes.together():
+        data_set = experiment.load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
+        run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
+    if run:
+        champion = experiment.crown([run])
+        print(experiment.summary([run], champion).to_string())
+        print(json.dumps({**run.figures, "version": int(run.version.version), "epochs": len(run.history)}))
+
+
+if __name__ == "__main__":
+    entry_point.run("train", main)
