@@ -3,7 +3,9 @@
     python -m tests.benchmarks.training --data ../shared/data/bench-synthetic --minutes 8 --threads 2
 
 Prints a row an epoch, then one line of JSON: CER of the validation and the test split (best path), lines a second
-over the whole training without validation, and the peak memory of the process.
+over the whole training without validation, and the peak memory of the process. Several processes train together with
+
+    torchrun --standalone --nproc-per-node 2 -m tests.benchmarks.training --data ... --threads 1
 """
 
 import json
@@ -13,17 +15,12 @@ import resource
 import click
 import torch
 
+from project import processes
 from project.experiment import load_data
 from project.training import Settings, train, validate
 
 
-@click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset.py, or synthetic.")
-@click.option("--minutes", default=math.inf, type=click.FloatRange(min=0, min_open=True))
-@click.option("--epochs", default=10_000, type=click.IntRange(1))
-@click.option("--threads", default=2, type=click.IntRange(1))
-@click.option("--seed", default=1, type=click.IntRange(0))
-def main(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
+def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
     settings = Settings(seed=seed, epochs=epochs, minutes=minutes, patience=epochs)
     prepared = load_data(
@@ -32,7 +29,8 @@ def main(data: str, minutes: float, epochs: int, threads: int, seed: int) -> Non
     lines = prepared.lines
 
     columns = ("train_loss", "val_loss", "val_cer", "val_wer", "train_lines_per_s")
-    print("epoch", *(f"{column:>17}" for column in columns))
+    if processes.number() == 0:
+        print("epoch", *(f"{column:>17}" for column in columns))
 
     def show(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:
         print(f"{epoch:5}", *(f"{figures[column]:17.4f}" for column in columns), flush=True)
@@ -47,7 +45,19 @@ def main(data: str, minutes: float, epochs: int, threads: int, seed: int) -> Non
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "epochs": len(history),
     }
-    print(json.dumps(figures))
+    if processes.number() == 0:
+        print(json.dumps(figures))
+
+
+@click.command()
+@click.option("--data", required=True, help="A data set as in project/dataset.py, or synthetic.")
+@click.option("--minutes", default=math.inf, type=click.FloatRange(min=0, min_open=True))
+@click.option("--epochs", default=10_000, type=click.IntRange(1))
+@click.option("--threads", default=2, type=click.IntRange(1))
+@click.option("--seed", default=1, type=click.IntRange(0))
+def main(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
+    with processes.together():
+        run(data, minutes, epochs, threads, seed)
 
 
 if __name__ == "__main__":
