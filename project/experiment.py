@@ -146,6 +146,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
         with replaced(checkpoint.with_suffix(".done")) as path:
             path.write_text(json.dumps({"run_id": run_id, "history": history, "figures": figures}))
+        checkpoint.unlink()
         return Run(name, run_id, version, history, figures, test_lines, claim)
 
 
