@@ -136,8 +136,9 @@ def test_a_training_whose_server_is_gone_for_good_says_what_to_do_and_keeps_all(
     again = start("leaves", table, folder, server)
     again.join()
     assert again.exitcode == 0, output(folder)
-    assert "epoch 5: " in output(folder).partition(words)[0]
-    assert "epoch " not in output(folder).partition(words)[2]  # trained anew
+    before, _, after = output(folder).partition(words)
+    assert "training:epoch 5: " in before
+    assert "training:epoch " not in after
     (run,) = runs_of("leaves")
     assert_whole(run)
     assert history(run, "val_loss") == history(undisturbed[0], "val_loss")
@@ -194,12 +195,12 @@ def test_two_trainings_at_once_in_one_folder_are_two_runs(server, table, tmp_pat
 
 
 class Disk:
-    """Once it is full, no file of this process can grow beyond 1,000 bytes."""
+    """Once it is full, no file of this process can grow beyond 100,000 bytes."""
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(self):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, self.limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, self.limits[1]))
 
     def clear(self):
         resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
@@ -231,7 +232,7 @@ def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path, disk)
     path.write_text("old")
     disk.fill()
     with pytest.raises(OSError, match="File too large"), files.replaced(path) as beside:
-        beside.write_text("n" * 2000)
+        beside.write_text("n" * 200_000)
     disk.clear()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
