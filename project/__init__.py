@@ -11,10 +11,13 @@ augmentation a batch -> a varied batch (training only)
 processes    the processes that train together, and what they tell each other
 crnn         line images -> log-probs, in torch: the network that is trained
 inference    the same network without torch: the engine that reads
+ngram        how probable a text is: a character n-gram
 decoding     log-probs -> labels
+confidence   how sure a reading is, so that it is right as often as it says
 metrics      CER and WER
 registry     which registered version is meant, and where its files are
 recognizer   the trained recogniser as an MLflow model
+tuning       validation lines -> the language model and the calibration of a trained recogniser
 training     lines + settings -> a trained network
 evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs

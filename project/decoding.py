@@ -1,13 +1,37 @@
-"""Log-probs -> labels: best path, and prefix beam search. Text is the business of `charset.py`."""
+"""Log-probs -> labels: best path, and prefix beam search; how probable labels are, and where they stand.
+
+Text is the business of `charset.py`.
+"""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from project.charset import BLANK
+from project.ngram import EDGE, NGram
 
-LEAST = math.log(1e-4)  # a class less probable than this in a frame is not worth trying
-IMPOSSIBLE = (-math.inf, -math.inf)  # log-probabilities of a prefix that no path has
+DECODERS = ("best_path", "beam")
+BEAM_WIDTH = 25  # prefixes
+LEAST = 1e-4  # a label less probable than this in a frame is not worth trying
+MOST = 24  # labels that are tried in a frame, the most probable ones
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A character n-gram, and how much it counts beside the network: log P(labelling) + weight * log P_ngram(labelling)
+    + bonus * its length. The bonus makes up for an n-gram's liking of short lines.
+    """
+
+    ngram: NGram
+    weight: float
+    bonus: float
+
+
+def decode(log_probs: np.ndarray, decoder: str, language: LanguageModel | None = None) -> list[int]:
+    """Labels of a line by one of `DECODERS`; a beam asks the language model, if there is one. log_probs: (T, C)."""
+    return prefix_beam_search(log_probs, language=language)[0][0] if decoder == "beam" else best_path(log_probs)
 
 
 def best_path(log_probs: np.ndarray) -> list[int]:
@@ -28,48 +52,149 @@ def best_path_spans(log_probs: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def prefix_beam_search(
-    log_probs: np.ndarray, beam_width: int = 25, least: float = -math.inf
+    log_probs: np.ndarray,
+    beam_width: int = BEAM_WIDTH,
+    language: LanguageModel | None = None,
+    least: float = LEAST,
+    most: int = MOST,
 ) -> list[tuple[list[int], float]]:
-    """The most probable labellings, best first, with their log-probabilities.
+    """The best labellings, best first, with their scores: log P(labelling), or with a language model what it says.
 
-    log_probs: (T, C). Classes with a log-prob below `least` are not tried in that frame. A labelling's probability
-    is the sum over all paths that the beam kept of it, so it is exact where the beam is wide enough to drop
-    nothing, and a lower bound elsewhere. Hannun et al. 2014, arXiv 1408.2873, algorithm 1, without the language model.
+    log_probs: (T, C). In a frame only the `most` probable labels are tried, and none less probable than `least`.
+    P(labelling) is the sum over all paths of it that were kept: exact where nothing was dropped, a lower bound
+    elsewhere. Hannun et al. 2014, arXiv 1408.2873, algorithm 1, for all prefixes of the beam at once.
     """
     if beam_width < 1:
         raise ValueError(f"beam_width must be at least 1, got {beam_width}")
-    beam = {(): (0.0, -math.inf)}  # prefix -> log-probability of its paths that end (in a blank, in its last label)
-    for frame in log_probs.tolist():
-        likely = [(label, step) for label, step in enumerate(frame) if step >= least and step > -math.inf]
-        grown: dict[tuple, tuple[float, float]] = {}
-        for prefix, (in_blank, in_label) in beam.items():
-            either = log_add(in_blank, in_label)
-            for label, step in likely:
-                if label == BLANK:
-                    blank, last = grown.get(prefix, IMPOSSIBLE)
-                    grown[prefix] = (log_add(blank, either + step), last)
-                    continue
-                repeats = bool(prefix) and prefix[-1] == label
-                if repeats:  # without a blank between, the repeat is still the same letter
-                    blank, last = grown.get(prefix, IMPOSSIBLE)
-                    grown[prefix] = (blank, log_add(last, in_label + step))
-                longer = (*prefix, label)
-                blank, last = grown.get(longer, IMPOSSIBLE)
-                grown[longer] = (blank, log_add(last, (in_blank if repeats else either) + step))
-        possible = [item for item in grown.items() if max(item[1]) > -math.inf]
-        beam = dict(sorted(possible, key=lambda item: -log_add(*item[1]))[:beam_width])
-    return [(list(prefix), log_add(*ends)) for prefix, ends in beam.items()]
+    probabilities = np.exp(log_probs, dtype=float)  # (T, C)
+    numbers = {(-1, BLANK): 0}  # of each prefix that was ever kept, by the number of the one before and the last label
+    column = np.full(log_probs.shape[1], -1)  # of a label among those that are tried
+    # The beam, (B,) each: `before` is the number of a prefix without its last label; the probabilities are those of
+    # all paths that end in a blank, and in the last label, to be multiplied with exp(log_scale).
+    number, before, last, state = np.array([[0], [-1], [BLANK], [language.ngram.start if language else 0]])
+    in_blank, in_label, log_scale = np.ones(1), np.zeros(1), 0.0
+    for frame, tried in zip(probabilities, likely_labels(probabilities, least, most), strict=True):
+        either = in_blank + in_label
+        kept_blank, kept_label = either * frame[BLANK], in_label * frame[last]
+        if len(tried):
+            column[tried] = np.arange(len(tried))
+            own = column[last]  # the column in which a prefix repeats its last label
+            column[tried] = -1
+            grown = either[:, None] * frame[tried]  # (B, K)
+            repeats = np.flatnonzero(own >= 0)
+            grown[repeats, own[repeats]] = in_blank[repeats] * frame[last[repeats]]  # needs a blank between
+            if language:
+                grown *= np.exp(language.weight * language.ngram.log_probs[state[:, None], tried] + language.bonus)
+            longer, shorter = np.nonzero((before[:, None] == number) & (own >= 0)[:, None])  # both in the beam
+            kept_label[longer] += grown[shorter, own[longer]]
+            grown[shorter, own[longer]] = 0
+
+            scores = np.concatenate([kept_blank + kept_label, grown.ravel()])
+            best = np.argpartition(-scores, min(beam_width, len(scores)) - 1)[:beam_width]
+            best = best[scores[best] > 0]
+            stays = best[best < len(number)]
+            rows, columns = np.divmod(best[best >= len(number)] - len(number), len(tried))
+            labels = tried[columns]
+            prefixes = zip(number[rows].tolist(), labels.tolist(), strict=True)
+            new = [numbers.setdefault(prefix, len(numbers)) for prefix in prefixes]
+            before = np.concatenate([before[stays], number[rows]])
+            number = np.concatenate([number[stays], np.array(new, int)])
+            last = np.concatenate([last[stays], labels])
+            if language:
+                state = np.concatenate([state[stays], language.ngram.successors[state[rows], labels]])
+            kept_blank = np.concatenate([kept_blank[stays], np.zeros(len(rows))])
+            kept_label = np.concatenate([kept_label[stays], grown[rows, columns]])
+        scale = (kept_blank + kept_label).max()
+        in_blank, in_label, log_scale = kept_blank / scale, kept_label / scale, log_scale + np.log(scale)
+    scores = np.log(in_blank + in_label) + log_scale
+    if language:
+        scores += language.weight * language.ngram.log_probs[state, EDGE]
+    known = list(numbers)
+    return [(spelled(known, number[i]), float(scores[i])) for i in np.argsort(-scores)]
 
 
-def log_add(a: float, b: float) -> float:
-    """log(exp(a) + exp(b))."""
-    high, low = (a, b) if a > b else (b, a)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+def likely_labels(probabilities: np.ndarray, least: float, most: int) -> list[np.ndarray]:
+    """The labels that are worth trying in each frame of `probabilities` (T, C)."""
+    labels = np.delete(probabilities, BLANK, axis=1)
+    if most < labels.shape[1]:
+        least = np.maximum(least, np.partition(labels, -most, axis=1)[:, -most, None])
+    frames, chosen = np.nonzero(labels >= least)
+    return np.split(chosen + 1, np.searchsorted(frames, np.arange(1, len(labels))))
 
 
-def beam(log_probs: np.ndarray) -> list[int]:
-    """Labels of the most probable labelling that prefix beam search finds. log_probs: (T, C)."""
-    return prefix_beam_search(log_probs, least=LEAST)[0][0]
+def spelled(prefixes: list[tuple[int, int]], number: int) -> list[int]:
+    """The labels of a prefix, from the prefix before each and its last label."""
+    labels = []
+    while number:
+        number, label = prefixes[number]
+        labels.append(label)
+    return labels[::-1]
 
 
-DECODERS = {"best_path": best_path, "beam": beam}
+def candidates(
+    log_probs: np.ndarray, decoder: str, language: LanguageModel | None, beam_width: int, alternatives: int
+) -> list[tuple[list[int], float]]:
+    """What `decoder` reads in a line, and then other labellings, the most probable first, each with a probability.
+
+    Of the best path and its alternatives (if any are asked for), P(labelling); of a beam's, their share of all
+    that it kept, the language model included. log_probs: (T, C).
+    """
+    if decoder == "best_path":
+        labels = best_path(log_probs)
+        others = prefix_beam_search(log_probs, beam_width) if alternatives else []
+        found = [(labels, log_probability(log_probs, labels)), *(other for other in others if other[0] != labels)]
+        return [(labels, math.exp(score)) for labels, score in found]
+    found = prefix_beam_search(log_probs, beam_width, language)
+    weights = np.exp(np.array([score for _, score in found]) - found[0][1])
+    return [(labels, float(share)) for (labels, _), share in zip(found, weights / weights.sum(), strict=True)]
+
+
+def log_probability(log_probs: np.ndarray, labels: Sequence[int]) -> float:
+    """log P(labels): the sum over all paths. log_probs: (T, C). Graves et al. 2006, section 4.1."""
+    extended, skips = trellis(labels)  # (S,) each
+    arrived, log_scale = np.zeros(len(extended) + 2), 0.0  # two more in front, from where nothing comes
+    arrived[2] = 1  # before the first frame, as if after a blank
+    for step in np.exp(log_probs[:, extended], dtype=float):
+        arrived[2:] = (arrived[2:] + arrived[1:-1] + arrived[:-2] * skips) * step
+        scale = arrived.sum()
+        if scale == 0:
+            return -math.inf
+        arrived, log_scale = arrived / scale, log_scale + math.log(scale)
+    ended = arrived[2:][-2:].sum()
+    return log_scale + math.log(ended) if ended else -math.inf
+
+
+def align(log_probs: np.ndarray, labels: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the labels stand in their most probable path: the first frame of each, and the frame after its last.
+
+    log_probs: (T, C). Viterbi's algorithm. ValueError if there are too few frames for the labels.
+    """
+    extended, skips = trellis(labels)  # (S,) each
+    states = np.arange(len(extended))
+    best = np.full(len(extended) + 2, -np.inf)  # two more in front, from where nothing comes
+    best[2] = 0  # before the first frame, as if after a blank
+    jump = np.where(skips, 0, -np.inf)
+    jumps = []  # (T, S): how many states the best path to each state went on
+    for step in log_probs[:, extended]:
+        ways = np.stack([best[2:], best[1:-1], best[:-2] + jump])  # (3, S)
+        jumps.append(ways.argmax(axis=0))
+        best[2:] = ways[jumps[-1], states] + step
+    state = int(len(extended) - 1 if best[-1] > best[-2] else max(0, len(extended) - 2))
+    if best[2 + state] == -np.inf:
+        raise ValueError(f"{len(log_probs)} frames are too few for {len(labels)} labels")
+    path = []
+    for row in reversed(jumps):
+        path.append(state)
+        state -= int(row[state])
+    path = np.array(path[::-1])  # (T,): states, of which the odd ones are labels
+    own = np.arange(1, len(extended), 2)
+    return list(zip(np.searchsorted(path, own).tolist(), np.searchsorted(path, own, "right").tolist(), strict=True))
+
+
+def trellis(labels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The labels with a blank before, between and after them, and which of these may follow the one two before it."""
+    extended = np.full(2 * len(labels) + 1, BLANK)
+    extended[1::2] = labels
+    skips = np.zeros(len(extended), bool)
+    skips[2:] = (extended[2:] != BLANK) & (extended[2:] != extended[:-2])
+    return extended, skips

@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from project import dataset, entry_point, metrics, registry
+from project.confidence import expected_calibration_error
 from project.decoding import DECODERS
 from project.images import read_picture
 from project.recognizer import Recognizer
@@ -22,9 +23,9 @@ def compare(
     """Read the pictures of `rows` (see `dataset.read_rows`) and compare with their texts.
 
     images: the line images by the rows' index, where they have been made already.
-    Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `edit_distance`, `cer`) and the rows
-    that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters that the
-    recogniser's charset lacks count as errors. ValueError if there is none that can be read.
+    Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `confidence`, `edit_distance`, `cer`)
+    and the rows that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters
+    that the recogniser's charset lacks count as errors. ValueError if there is none that can be read.
     """
     if not len(rows):
         raise ValueError("there are no rows to read")
@@ -40,13 +41,16 @@ def compare(
                 readable.append(row)
             except ValueError as error:
                 rejected.append((row.source, row.text, str(error)))
-        predictions = recognizer.read(line_images, decoder)
-        read += [(row.source, row.writer, row.text, text) for row, text in zip(readable, predictions, strict=True)]
+        readings = recognizer.readings(line_images, decoder)
+        read += [
+            (row.source, row.writer, row.text, reading.text, reading.confidence)
+            for row, reading in zip(readable, readings, strict=True)
+        ]
     if not read:
         raise ValueError(
             f"none of the {len(rows)} rows can be read, the first because: {rejected[0][0]}: {rejected[0][2]}"
         )
-    lines = pd.DataFrame(read, columns=["source", "writer", "text", "prediction"])
+    lines = pd.DataFrame(read, columns=["source", "writer", "text", "prediction", "confidence"])
     lines["edit_distance"] = [
         metrics.total_edits([t], [p]) for t, p in zip(lines["text"], lines["prediction"], strict=True)
     ]
@@ -60,10 +64,15 @@ def error_rates(lines: pd.DataFrame) -> dict[str, float]:
     return {"cer": metrics.cer(texts, predictions), "wer": metrics.wer(texts, predictions)}
 
 
+def calibration_error(lines: pd.DataFrame) -> float:
+    """ECE of the confidence that whole lines are right, of a table with `text`, `prediction` and `confidence`."""
+    return expected_calibration_error(lines["confidence"], lines["text"] == lines["prediction"])
+
+
 @click.command()
 @click.option("--data", required=True, help="A table, or a folder of tables; the test split, where splits are given.")
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
-@click.option("--decoder", required=True, type=click.Choice(list(DECODERS)))
+@click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(data: str, model_version: str, decoder: str) -> None:
     rows = dataset.read_rows(data)
     split = "test" if (rows["split"] == "test").any() else "all"
@@ -72,7 +81,7 @@ def main(data: str, model_version: str, decoder: str) -> None:
     version = registry.find_version(model_version)
     lines, rejected = compare(Recognizer.from_registry(version), rows, decoder)
 
-    figures = error_rates(lines) | {"lines": len(lines), "rejected": len(rejected)}
+    figures = error_rates(lines) | {"ece": calibration_error(lines), "lines": len(lines), "rejected": len(rejected)}
     mlflow.set_tags({"version": version.version, "split": split})
     mlflow.log_metrics(figures)
     mlflow.log_table(lines, "lines.json")

@@ -22,9 +22,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
-from project import dataset, pictures, processes, registry, synthetic, tracking
+from project import dataset, pictures, processes, registry, synthetic, tracking, tuning
 from project.charset import Charset
-from project.evaluate import compare, error_rates
+from project.evaluate import calibration_error, compare, error_rates
 from project.files import BASE, TEST_INPUTS, replaced
 from project.images import FRAME_WIDTH, read_picture
 from project.lines import Line, Lines, usable_lines
@@ -137,7 +137,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
             best = min(history, key=lambda figures: figures["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             version = registry.version_of_run(run_id) or register(
-                Recognizer.of(network, data.charset, settings.height),
+                tune(Recognizer.of(network, data.charset, settings.height), settings, data),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -267,8 +267,25 @@ def log_curves(name: str, history: list[dict[str, float]]) -> None:
         plt.close(figure)
 
 
+def tune(recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:
+    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it.
+
+    The language model is counted from the training transcriptions, and from the user's text file if there is one.
+    """
+    texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
+    if settings.texts:
+        texts += map(dataset.normalize, Path(settings.texts).expanduser().read_text("utf-8").splitlines())
+    recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"])
+    mlflow.log_metrics(figures)
+    figure = pictures.reliability_diagram(outcomes)
+    mlflow.log_figure(figure, "reliability.png")
+    plt.close(figure)
+    return recognizer
+
+
 def log_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFrame, dict[str, float]]:
     """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
+    Logged as well: `test_ece`, of the confidence in whole lines.
 
     Rows that could not be trained on count too, as long as their pictures can be read. What MLflow has already of a
     run that was killed at this point is not logged again.
@@ -278,8 +295,9 @@ def log_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFra
     client = mlflow.MlflowClient()
     if "test_lines.json" not in {file.path for file in client.list_artifacts(run_id)}:
         mlflow.log_table(lines, "test_lines.json")  # it would add to the table
-    if not figures.keys() <= client.get_run(run_id).data.metrics.keys():
-        mlflow.log_metrics(figures)
+    logged = figures | {"test_ece": calibration_error(lines)}
+    if not logged.keys() <= client.get_run(run_id).data.metrics.keys():
+        mlflow.log_metrics(logged)
     return lines, figures
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from rapidfuzz.distance import Levenshtein
 
 from project.charset import BLANK, Charset
+from project.confidence import expected_calibration_error, reliability
 from project.images import FRAME_WIDTH
 
 LONGEST = 40  # what is shown of a line, in heights of it: one very long line would make the others too small
@@ -82,4 +83,23 @@ def reading(image: np.ndarray, log_probs: np.ndarray, charset: Charset) -> Figur
     bottom.imshow(shown, cmap="magma_r", aspect="auto", extent=(0, width, len(shown), 0), vmin=0, vmax=1)
     bottom.set_yticks(np.arange(len(shown)) + 0.5, [*map(_plain, names), "blank"], fontsize=7)
     bottom.set_xlabel("px of the line image")
+    return figure
+
+
+def reliability_diagram(outcomes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """How often lines are right that are said to be right with a probability, by decoder: on the dotted line, as often
+    as said. outcomes: confidences (N,) and whether each was right. Under it, how many lines are that sure.
+    """
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(5, 5.5), sharex=True, height_ratios=[3, 1], layout="constrained"
+    )
+    top.plot([0, 1], [0, 1], ":", color="dimgrey")
+    for name, (confidences, right) in outcomes.items():
+        counts, sure, correct = reliability(confidences, right).T
+        error = expected_calibration_error(confidences, right)
+        (curve,) = top.plot(sure[counts > 0], correct[counts > 0], marker="o", label=f"{name}, ECE {error:.3f}")
+        bottom.stairs(counts, np.linspace(0, 1, len(counts) + 1), color=curve.get_color())
+    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right lines")
+    bottom.set(xlabel="confidence", ylabel="lines")
+    top.legend(loc="upper left")
     return figure

@@ -1,15 +1,16 @@
 """The trained recogniser: its files, what it answers, and how it becomes a registered MLflow model.
 
-The only room that knows the model format: `weights.safetensors` and `recognizer.json`, nothing pickled. Reading needs
-no torch, which would take half a gigabyte of a server's memory.
+The only room that knows the model format: `weights.safetensors`, `recognizer.json` and, where there is a language
+model, `ngram.safetensors`; nothing pickled. Reading needs no torch, which would take half a gigabyte of a server's
+memory.
 """
 
 import importlib.metadata
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,10 @@ from mlflow.types import Schema, TensorSpec
 
 from project import inference
 from project.charset import BLANK, Charset
-from project.decoding import DECODERS, best_path_spans
+from project.confidence import Calibration, tempered
+from project.decoding import BEAM_WIDTH, LanguageModel, align, candidates, decode
 from project.images import FRAME_WIDTH, MIN_SIDE, Place, batch, placed_line_image, width_batches
+from project.ngram import NGram
 from project.registry import MODEL_NAME, version_uri
 
 if TYPE_CHECKING:
@@ -60,12 +63,15 @@ class Reading:
 @dataclass(frozen=True)
 class Recognizer:
     """A network's weights (as in `CRNN.state_dict`) with what is needed to read with it: the charset, and the height
-    of its line images (px).
+    of its line images (px). What helps, if it is there: a language model, which the beam asks, and for a decoder
+    the calibration of its confidences.
     """
 
     weights: dict[str, np.ndarray]
     charset: Charset
     height: int
+    language: LanguageModel | None = None
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: "CRNN", charset: Charset, height: int) -> "Recognizer":
@@ -86,9 +92,13 @@ class Recognizer:
         return inference.session(inference.onnx_model(self.weights))
 
     def save(self, folder: str | Path) -> None:
-        """Write `weights.safetensors` and `recognizer.json` into `folder`."""
+        """Write the files of the model into `folder`."""
         safetensors.numpy.save_file(self.weights, Path(folder, "weights.safetensors"))
         settings = {"charset": self.charset.characters, "height": self.height}
+        settings["calibrations"] = {decoder: asdict(calibration) for decoder, calibration in self.calibrations.items()}
+        if self.language:
+            settings["language"] = {"weight": self.language.weight, "bonus": self.language.bonus}
+            self.language.ngram.save(Path(folder, "ngram.safetensors"))
         Path(folder, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
 
     @classmethod
@@ -96,7 +106,11 @@ class Recognizer:
         """The recogniser whose files are in `folder`."""
         settings = json.loads(Path(folder, "recognizer.json").read_text("utf-8"))
         weights = safetensors.numpy.load_file(Path(folder, "weights.safetensors"))
-        return cls(weights, Charset(settings["charset"]), settings["height"])
+        language = settings.get("language")
+        if language:
+            language = LanguageModel(NGram.load(Path(folder, "ngram.safetensors")), **language)
+        calibrations = {decoder: Calibration(**values) for decoder, values in settings.get("calibrations", {}).items()}
+        return cls(weights, Charset(settings["charset"]), settings["height"], language, calibrations)
 
     @classmethod
     def from_registry(cls, version: ModelVersion) -> "Recognizer":
@@ -127,28 +141,44 @@ class Recognizer:
 
     def read(self, line_images: Sequence[np.ndarray], decoder: str = "best_path") -> list[str]:
         """The text of each line image, uint8 (1, height, W). decoder: one of `decoding.DECODERS`."""
-        decode = DECODERS[decoder]
-        return [self.charset.decode(decode(log_probs)) for log_probs in self.log_probs(line_images)]
+        lines = self.log_probs(line_images)
+        return [self.charset.decode(decode(log_probs, decoder, self.language)) for log_probs in lines]
 
     def readings(
-        self, line_images: Sequence[np.ndarray], decoder: str = "best_path", beam_width: int = 25, alternatives: int = 0
+        self,
+        line_images: Sequence[np.ndarray],
+        decoder: str = "best_path",
+        beam_width: int = BEAM_WIDTH,
+        alternatives: int = 0,
     ) -> list[Reading]:
         """What each line image, uint8 (1, height, W), says, with confidence, places and `alternatives` other texts."""
-        return [self._reading(log_probs) for log_probs in self.log_probs(line_images)]
+        lines = self.log_probs(line_images)
+        return [self.reading(log_probs, decoder, beam_width, alternatives) for log_probs in lines]
 
-    def _reading(self, log_probs: np.ndarray) -> Reading:
-        """The best path's text; its characters are as sure as their surest frame, the line as all its frames are."""
+    def reading(self, log_probs: np.ndarray, decoder: str, beam_width: int, alternatives: int) -> Reading:
+        """What a line's log-probs (T, C) say.
+
+        The confidence of the best path's labels is from their probability, that of the beam's from their share of all
+        that the beam kept; that of a character from its surest frame.
+        """
+        calibration = self.calibrations.get(decoder, Calibration())
+        found = candidates(log_probs, decoder, self.language, beam_width, alternatives)
+        confidences = tempered([probability for _, probability in found], calibration.line)
+        left, others = 1 - confidences[0], confidences[1:].sum()
+        confidences[1:] *= min(1, left / others) if others else 1  # a high temperature makes much of many
+        labels = found[0][0]
         characters = [
             Character(
                 self.charset.decode([label]),
-                float(np.exp(log_probs[start:stop, label].max())),
+                float(tempered(np.exp(log_probs[start:stop, label].max()), calibration.character)),
                 start * FRAME_WIDTH,
                 stop * FRAME_WIDTH,
             )
-            for label, start, stop in best_path_spans(log_probs)
+            for label, (start, stop) in zip(labels, align(log_probs, labels), strict=True)
         ]
-        confidence = float(np.exp(log_probs.max(axis=1).sum()))
-        return Reading("".join(character.text for character in characters), confidence, characters, [])
+        texts = [self.charset.decode(labels) for labels, _ in found]
+        rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
+        return Reading(texts[0], float(confidences[0]), characters, rivals)
 
 
 def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:

@@ -1,10 +1,16 @@
 """Which registered version is meant, and what it was made with. No torch here."""
 
+import tempfile
+from pathlib import Path
+
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from project.decoding import LanguageModel
+from project.ngram import NGram
 
 MODEL_NAME = "cnn_text_identifier"
 
@@ -49,5 +55,16 @@ def version_uri(version: ModelVersion) -> str:
 
 
 def recognizer_settings(version: ModelVersion) -> dict:
-    """The version's `recognizer.json`: charset and height."""
+    """The version's `recognizer.json`: charset, height, and how sure its decoders are."""
     return mlflow.artifacts.load_dict(f"{version_uri(version)}/artifacts/recognizer/recognizer.json")
+
+
+def language_model(version: ModelVersion) -> LanguageModel | None:
+    """The version's language model, if it has one."""
+    settings = recognizer_settings(version).get("language")
+    if not settings:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"{version_uri(version)}/artifacts/recognizer/ngram.safetensors"
+        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        return LanguageModel(NGram.load(path), **settings)

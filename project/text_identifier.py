@@ -1,4 +1,4 @@
-"""Entry point `inferrer`: CTC-decode `project/prediction.json` into text, with the charset of a registered version."""
+"""Entry point `inferrer`: CTC-decode `project/prediction.json` into text, with what a registered version knows."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 
 from project import entry_point, metrics, registry
 from project.charset import Charset
-from project.decoding import DECODERS
+from project.decoding import DECODERS, decode
 from project.files import PREDICTION, kept_transcription
 
 
@@ -33,12 +33,13 @@ def read_prediction(path: Path, classes: int) -> np.ndarray:
 
 @click.command()
 @click.option("--model-version", required=True, help="Number, latest, or alias: the version that was served.")
-@click.option("--decoder", required=True, type=click.Choice(list(DECODERS)))
+@click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(model_version: str, decoder: str) -> None:
     version = registry.find_version(model_version)
     charset = Charset(registry.recognizer_settings(version)["charset"])
     log_probs = read_prediction(PREDICTION, len(charset))
-    texts = [charset.decode(DECODERS[decoder](line)) for line in log_probs]
+    language = registry.language_model(version) if decoder == "beam" else None
+    texts = [charset.decode(decode(line, decoder, language)) for line in log_probs]
 
     mlflow.log_text("\n".join(texts), "text.txt")
     mlflow.set_tags({"version": version.version, "text": "\n".join(texts)})

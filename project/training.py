@@ -51,6 +51,7 @@ class Settings:
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     average: float = 0.995  # decay of the moving average of the weights, which is what is kept
+    texts: str = ""  # a text file of whose lines the language model is made too, beside the training transcriptions
     start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
@@ -58,8 +59,10 @@ class Settings:
         least = dict.fromkeys(("seed", "dropout", "augmentation", "shortcut_weight", "short_first", "average"), 0)
         least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
         for name, setting in dataclasses.asdict(self).items():
-            if name != "start_from" and not setting >= least.get(name, 1):
+            if not isinstance(setting, str) and not setting >= least.get(name, 1):
                 raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
+        if self.texts and not Path(self.texts).expanduser().is_file():
+            raise ValueError(f"texts: {self.texts} is not a file")
         for name in ("dropout", "average"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be less than 1, got {getattr(self, name)}")

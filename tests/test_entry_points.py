@@ -18,7 +18,7 @@ from PIL import Image
 
 from project import registry
 from project.charset import Charset
-from project.decoding import DECODERS
+from project.decoding import decode
 from project.images import read_picture
 from project.recognizer import Recognizer
 from tests.conftest import free_port
@@ -142,7 +142,7 @@ def test_any_version_of_the_same_charset_can_decode(run, posted, checkout, model
     log_probs = np.array(json.loads((checkout / "project/prediction.json").read_text())["predictions"][0])
     assert ran.info.status == "FINISHED"
     assert ran.data.tags["version"] == version.version
-    assert f"text: {charset.decode(DECODERS[decoder](log_probs))}\n" in printed
+    assert f"text: {charset.decode(decode(log_probs, decoder, registry.language_model(version)))}\n" in printed
 
 
 def test_evaluate_ends_with_its_figures_as_one_line_of_json(run, checkout, tmp_path):

@@ -79,6 +79,17 @@ def test_two_runs_with_the_same_seed_have_the_same_metrics(twins):
         assert history(first, name) == history(second, name), name
 
 
+def test_a_run_logs_how_sure_its_version_may_be_and_what_the_language_model_gives(twins):
+    logged = mlflow.get_run(twins[0].run_id).data.metrics
+    assert {"val_cer_beam", "val_ece", "val_ece_beam", "val_ece_before", "test_ece"} <= logged.keys()
+    files = {file.path for file in mlflow.MlflowClient().list_artifacts(twins[0].run_id)}
+    assert "reliability.png" in files
+    assert registry.recognizer_settings(twins[0].version)["calibrations"].keys() == {"best_path", "beam"}
+    language = registry.language_model(twins[0].version)
+    assert (language is None) == ("lm_weight" not in logged)
+    assert twins[0].test_lines["confidence"].between(0, 1).all()
+
+
 def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
     tell = tracking.tell
 

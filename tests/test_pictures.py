@@ -56,3 +56,13 @@ def test_a_curve_has_a_line_for_each_run():
     pictures.draw_curve(ax, {"one": [{"cer": 1.0}, {"cer": 0.5}], "two": [{"cer": 0.7}]}, "cer", "CER")
     assert [line.get_xydata().tolist() for line in ax.lines] == [[[1, 1], [2, 0.5]], [[1, 0.7]]]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "two"]
+
+
+def test_a_reliability_diagram_shows_how_often_each_confidence_was_right():
+    # Two lines of 0.9, one of them right, and one of 0.2 that is wrong: ECE = 2/3 * 0.4 + 1/3 * 0.2
+    outcomes = {"beam": (np.array([0.9, 0.9, 0.2]), np.array([True, False, False]))}
+    figure = pictures.reliability_diagram(outcomes)
+    figure.canvas.draw()
+    curve = figure.axes[0].lines[1]
+    assert curve.get_xydata() == pytest.approx(np.array([[0.2, 0.0], [0.9, 0.5]]))
+    assert curve.get_label() == "beam, ECE 0.333"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import torch
 
 from project.charset import Charset
+from project.confidence import Calibration
 from project.crnn import CRNN
-from project.decoding import best_path
+from project.decoding import DECODERS, LanguageModel, best_path
+from project.ngram import NGram
 from project.recognizer import Recognizer, answer, pictures_of
 
 
@@ -31,6 +34,60 @@ def test_what_is_saved_comes_back_the_same(recognizer, pictures, tmp_path):
     images = [loaded.line_image(picture) for picture in pictures]
     for kept, expected in zip(loaded.log_probs(images), recognizer.log_probs(images), strict=True):
         assert np.allclose(kept, expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tuned(recognizer):
+    """The same with a language model, and with confidences that are half as sure."""
+    language = LanguageModel(NGram.from_texts(["abba", "bad cab", "é"], recognizer.charset, order=3), 0.5, 1.0)
+    calibrations = {decoder: Calibration(line=0.5, character=0.5) for decoder in DECODERS}
+    return dataclasses.replace(recognizer, language=language, calibrations=calibrations)
+
+
+def test_a_language_model_and_a_calibration_are_saved_with_it(tuned, pictures, tmp_path):
+    tuned.save(tmp_path)
+    assert (tmp_path / "ngram.safetensors").exists()
+    loaded = Recognizer.load(tmp_path)
+    images = [loaded.line_image(picture) for picture in pictures]
+    for decoder in DECODERS:
+        readings = tuned.readings(images, decoder, alternatives=2)
+        assert loaded.readings(images, decoder, alternatives=2) == readings
+        assert loaded.read(images, decoder) == [reading.text for reading in readings]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_what_a_line_may_say_has_probabilities_that_do_not_exceed_one(recognizer, tuned, pictures, decoder):
+    boasting = dataclasses.replace(tuned, calibrations={decoder: Calibration(line=20)})
+    for reader in (recognizer, tuned, boasting):
+        for picture in pictures:
+            (reading,) = reader.readings([reader.line_image(picture)], decoder, alternatives=4)
+            sure = [reading.confidence, *(confidence for _, confidence in reading.alternatives)]
+            assert min(sure) >= 0
+            assert sum(sure) <= 1 + 1e-9
+            assert sure[1:] == sorted(sure[1:], reverse=True)
+            assert len({reading.text, *(text for text, _ in reading.alternatives)}) == 5
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_characters_of_a_reading_stand_in_its_order_within_the_line_image(recognizer, pictures, decoder):
+    for picture in pictures:
+        image = recognizer.line_image(picture)
+        (reading,) = recognizer.readings([image], decoder, beam_width=5)
+        assert "".join(character.text for character in reading.characters) == reading.text
+        edges = [edge for character in reading.characters for edge in (character.start, character.stop)]
+        assert edges == sorted(edges)
+        assert all(character.start < character.stop for character in reading.characters)
+        assert all(0 <= character.confidence <= 1 for character in reading.characters)
+        assert not edges or edges[-1] <= image.shape[2] + 4
+
+
+def test_a_calibration_changes_how_sure_a_reading_is_and_not_what_it_says(recognizer, pictures):
+    calibrated = dataclasses.replace(recognizer, calibrations={"best_path": Calibration(line=0.5, character=0.25)})
+    images = [recognizer.line_image(picture) for picture in pictures]
+    for plain, sober in zip(recognizer.readings(images), calibrated.readings(images), strict=True):
+        assert sober.text == plain.text
+        assert sober.confidence == pytest.approx(plain.confidence**2)
+        assert [c.confidence for c in sober.characters] == pytest.approx([c.confidence**4 for c in plain.characters])
 
 
 def test_lines_are_answered_in_their_order_whatever_the_batches(recognizer, pictures):

@@ -1,0 +1,65 @@
+"""How sure a reading is: probabilities that are right as often as they say.
+
+A confidence is p ** (1 / temperature), with the temperature that makes the outcomes on validation lines the most
+probable: temperature scaling (Guo et al. 2017, arXiv 1706.04599, section 4.2) of one number instead of all classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+TEMPERATURES = np.geomspace(0.05, 20, 100)  # that are tried
+LOWEST = 1e-6  # a confidence is taken to be so far from 0 and 1 at least, so that one surprise is not infinitely bad
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperatures of a decoder's confidences: of whole lines, and of single characters."""
+
+    line: float = 1.0
+    character: float = 1.0
+
+
+def tempered(probabilities: np.ndarray | float, temperature: float) -> np.ndarray | float:
+    """Probabilities -> confidences, both 0 to 1; a temperature below 1 makes them less sure."""
+    return np.asarray(probabilities) ** (1 / temperature)
+
+
+def temperature_of(probabilities: Sequence[float], right: Sequence[bool]) -> float:
+    """The temperature with the lowest negative log-likelihood of what was right; 1 where there is nothing to see."""
+    if not len(right):
+        return 1.0
+    confidences = tempered(np.asarray(probabilities), TEMPERATURES[:, None]).clip(LOWEST, 1 - LOWEST)
+    surprise = -np.log(np.where(np.asarray(right, bool), confidences, 1 - confidences)).mean(axis=1)
+    return float(TEMPERATURES[surprise.argmin()])
+
+
+def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> np.ndarray:
+    """(bins, 3): how many confidences are in each of equal bins from 0 to 1, their mean, and the share that was right;
+    the latter two are 0 in an empty bin.
+    """
+    confidences, right = np.asarray(confidences, float), np.asarray(right, float)
+    bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
+    counts, sure, correct = (np.bincount(bin_of, weights, bins) for weights in (None, confidences, right))
+    return np.stack([counts, sure / counts.clip(1), correct / counts.clip(1)], axis=1)
+
+
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """sum over the bins of (its share of all) * |share that was right - mean confidence|: Guo et al., equation 5.
+
+    ValueError if there are no confidences.
+    """
+    if not len(confidences):
+        raise ValueError("a calibration error needs at least one confidence")
+    counts, sure, correct = reliability(confidences, right, bins).T
+    return float((counts * abs(correct - sure)).sum() / counts.sum())
+
+
+def right_characters(text: str, reading: str) -> list[bool]:
+    """Whether each character of `reading` is right, in a cheapest alignment with what is written."""
+    right = [False] * len(reading)
+    for kind, _, _, start, stop in Levenshtein.opcodes(text, reading):
+        right[start:stop] = [kind == "equal"] * (stop - start)
+    return right

@@ -1,0 +1,78 @@
+"""What a trained recogniser learns from validation lines: a language model that helps, and how sure it may be."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from project import metrics
+from project.confidence import Calibration, expected_calibration_error, right_characters, temperature_of, tempered
+from project.decoding import BEAM_WIDTH, DECODERS, LanguageModel, best_path, prefix_beam_search
+from project.lines import Line
+from project.ngram import NGram
+from project.recognizer import Recognizer
+
+LINES = 200  # at most, spread over the validation split: it bounds the time
+ORDERS = (3, 4, 5, 6)
+WEIGHTS = (0.2, 0.4, 0.6, 0.8)
+BONUSES = (0.0, 1.0, 2.0, 3.0)
+NARROW = 10  # beam width while weights are compared: faster, and it prefers the same ones
+
+Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they are about was right
+
+
+def tuned(
+    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]
+) -> tuple[Recognizer, dict[str, float], dict[str, Outcomes]]:
+    """The recogniser with calibrated confidences, and with an n-gram of `texts` if that lowers the CER.
+
+    Returns as well the figures on the validation `lines` (fractions; ECE before and after), and by decoder the
+    confidences of the lines.
+    """
+    lines = [lines[i] for i in np.linspace(0, len(lines) - 1, min(LINES, len(lines))).astype(int)]
+    log_probs = recognizer.log_probs([line.image for line in lines])
+    language = best_language_model(best_ngram(recognizer, texts, lines), recognizer, log_probs, lines)
+    plain = dataclasses.replace(recognizer, language=language, calibrations={})
+    figures: dict[str, float] = {}
+    if language:
+        figures |= {"lm_order": language.ngram.order, "lm_weight": language.weight, "lm_bonus": language.bonus}
+    calibrations, outcomes = {}, {}
+    for decoder, suffix in zip(DECODERS, ("", "_beam"), strict=True):
+        readings = [plain.reading(one, decoder, BEAM_WIDTH, alternatives=0) for one in log_probs]
+        right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
+        probabilities = np.array([reading.confidence for reading in readings])
+        sure = [character.confidence for reading in readings for character in reading.characters]
+        correct = [
+            one
+            for reading, line in zip(readings, lines, strict=True)
+            for one in right_characters(line.text, reading.text)
+        ]
+        calibration = Calibration(temperature_of(probabilities, right), temperature_of(sure, correct))
+        outcomes[decoder] = tempered(probabilities, calibration.line), right
+        calibrations[decoder] = calibration
+        figures[f"val_ece{suffix}_before"] = expected_calibration_error(probabilities, right)
+        figures[f"val_ece{suffix}"] = expected_calibration_error(*outcomes[decoder])
+        if decoder == "beam":
+            figures["val_cer_beam"] = metrics.cer([line.text for line in lines], [reading.text for reading in readings])
+    return dataclasses.replace(plain, calibrations=calibrations), figures, outcomes
+
+
+def best_ngram(recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]) -> NGram:
+    """Of all `ORDERS`, the n-gram of `texts` to which the texts of the lines are the most probable."""
+    ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS)
+    return max(ngrams, key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
+
+
+def best_language_model(
+    ngram: NGram, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
+) -> LanguageModel | None:
+    """The n-gram with the weight and bonus that read the lines best; None if best path is as good without it."""
+    texts = [line.text for line in lines]
+
+    def cer(readings: list[list[int]]) -> float:
+        return metrics.cer(texts, [recognizer.charset.decode(labels) for labels in readings])
+
+    models = [LanguageModel(ngram, weight, bonus) for weight in WEIGHTS for bonus in BONUSES]
+    cers = [cer([prefix_beam_search(one, NARROW, model)[0][0] for one in log_probs]) for model in models]
+    without = cer([best_path(one) for one in log_probs])
+    return models[int(np.argmin(cers))] if min(cers) < without else None

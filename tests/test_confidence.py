@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from project.confidence import (
+    expected_calibration_error,
+    reliability,
+    right_characters,
+    temperature_of,
+    tempered,
+)
+
+
+def test_a_calibration_error_on_paper():
+    # Bins of 0.1: two lines at 0.95, one right (0.5); two lines at 0.25, none right (0).
+    # 2/4 * |0.5 - 0.95| + 2/4 * |0 - 0.25| = 0.225 + 0.125
+    confidences, right = [0.95, 0.95, 0.25, 0.25], [True, False, False, False]
+    assert expected_calibration_error(confidences, right) == pytest.approx(0.35)
+    table = reliability(confidences, right)
+    assert table[9] == pytest.approx([2, 0.95, 0.5])
+    assert table[2] == pytest.approx([2, 0.25, 0])
+    assert table[[0, 1, 3, 4, 5, 6, 7, 8]].sum() == 0
+
+
+def test_to_be_certain_and_right_is_no_error():
+    assert expected_calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
+
+
+def test_an_error_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one confidence"):
+        expected_calibration_error([], [])
+
+
+def test_a_temperature_takes_away_too_much_confidence():
+    rng = np.random.default_rng(0)
+    honest = rng.random(4_000)
+    right = rng.random(4_000) < honest
+    boasting = honest**0.4  # what it says, to the power 1 / 0.4, is honest
+    temperature = temperature_of(boasting, right)
+    assert temperature == pytest.approx(0.4, rel=0.1)
+    assert expected_calibration_error(boasting, right) > 0.15
+    assert expected_calibration_error(tempered(boasting, temperature), right) < 0.03
+
+
+def test_without_outcomes_probabilities_stay_as_they_are():
+    assert tempered(0.3, temperature_of([], [])) == pytest.approx(0.3)
+
+
+def test_where_all_is_right_or_all_is_wrong_confidences_stay_between_0_and_1():
+    for right in ([True] * 3, [False] * 3):
+        confidences = tempered(np.array([0.0, 0.5, 1.0]), temperature_of([0.0, 0.5, 1.0], right))
+        assert ((confidences >= 0) & (confidences <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "right"),
+    [
+        ("cat", "cut", [True, False, True]),
+        ("cat", "caat", [True, True, True, False]),
+        ("cat", "ct", [True, True]),
+        ("", "a", [False]),
+        ("cat", "", []),
+    ],
+)
+def test_a_character_is_right_where_it_stands_in_what_is_written(text, reading, right):
+    assert sorted(right_characters(text, reading)) == sorted(right)
+    assert len(right_characters(text, reading)) == len(reading)
