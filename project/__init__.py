@@ -16,15 +16,18 @@ decoding     log-probs -> labels
 confidence   how sure a reading is, so that it is right as often as it says
 metrics      CER and WER
 registry     which registered version is meant, and where its files are
-recognizer   the trained recogniser as an MLflow model
+recognizer   the trained recogniser: its files, and what it answers
 tuning       validation lines -> the language model and the calibration of a trained recogniser
+registration a trained recogniser -> a registered version of both MLflow models
+invocation   the body of a request -> the body of its answer, by way of an MLflow model
+serving      the front of a served version: limits, a queue, worker processes
 training     lines + settings -> a trained network
 evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 tracking     what MLflow is told while a network trains, even when nobody listens
 experiment   one training run in MLflow, from data and settings to a registered version
 
-A room imports only rooms above it. Entry points (main, train, pretrain, convert, serve_model, sampler, poster,
-text_identifier, evaluate) parse, call and print; `entry_point` is what they share, `files` what they hand to each
-other.
+A room imports only rooms above it. `cnn_text_identifier` and `handwriting_reader` are the scripts of the two MLflow
+models. Entry points (main, train, pretrain, convert, serve_model, sampler, poster, text_identifier, evaluate) parse,
+call and print; `entry_point` is what they share, `files` what they hand to each other.
 """

@@ -28,7 +28,8 @@ from project.evaluate import calibration_error, compare, error_rates
 from project.files import BASE, TEST_INPUTS, replaced
 from project.images import FRAME_WIDTH, read_picture
 from project.lines import Line, Lines, usable_lines
-from project.recognizer import Recognizer, register
+from project.recognizer import Recognizer
+from project.registration import register
 from project.store import LineImages, line_images
 from project.training import Settings, train
 
@@ -174,8 +175,8 @@ def start_of(settings: Settings) -> Recognizer | None:
 
 
 def register_base() -> ModelVersion:
-    """The base model that comes with the project as a version of `MODEL_NAME`, with the alias `base`; the same
-    weights are registered once.
+    """The base model that comes with the project as a version of both models, with the alias `base`; the same weights
+    are registered once. Returns that of `MODEL_NAME`.
     """
     digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
     client = mlflow.MlflowClient()
@@ -186,7 +187,7 @@ def register_base() -> ModelVersion:
         example = read_picture(min(TEST_INPUTS.glob("*.png")))
         description = "Reads real hands, English and French: the base model that comes with the project."
         version = register(Recognizer.load(BASE), example, description, {"run_name": "base", "weights_digest": digest})
-    client.set_registered_model_alias(registry.MODEL_NAME, "base", version.version)
+    registry.set_alias(version, "base")
     return version
 
 
@@ -310,7 +311,7 @@ def crown(runs: Sequence[Run]) -> ModelVersion:
     digest = runs[0].version.tags["data_digest"]
     rivals = client.search_model_versions(f"name = '{registry.MODEL_NAME}' and tag.data_digest = '{digest}'")
     champion = min(rivals, key=lambda version: (float(version.tags["val_cer"]), int(version.version)))
-    client.set_registered_model_alias(registry.MODEL_NAME, "champion", champion.version)
+    registry.set_alias(champion, "champion")
     let_go(runs)
     return champion
 

@@ -3,6 +3,8 @@
 Training and serving go through these same functions, so they cannot drift apart.
 """
 
+import base64
+import binascii
 import functools
 import io
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pillow reads EPS by running gs
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
 # px, a sixth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
@@ -46,7 +49,7 @@ def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray
         return _read_region(source)
     name = "the picture" if isinstance(source, bytes) else str(Path(source).resolve())
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{name}: {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read")
             return _grey(ImageOps.exif_transpose(picture))
@@ -56,16 +59,36 @@ def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray
         raise ValueError(f"{name}: too many pixels; at most {MAX_PIXELS} are read") from None
     except UnidentifiedImageError:
         raise ValueError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
-    except (OSError, SyntaxError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
         raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
+
+
+def picture_bytes(value: object) -> bytes:
+    """An encoded picture as it is, or decoded where it is base64: a text, or (what MLflow makes of it) its ASCII.
+
+    ValueError says what it is instead.
+    """
+    if not isinstance(value, bytes | bytearray | str):
+        raise ValueError(f"a picture is bytes, in JSON as base64; got {type(value).__name__}")
+    if value and value.isascii():  # no picture is: all kinds have larger bytes near their beginning
+        try:
+            return base64.b64decode("".join(value.split()) if isinstance(value, str) else value, validate=True)
+        except binascii.Error:
+            pass
+    if isinstance(value, str):
+        raise ValueError("the text is not base64")
+    return bytes(value)
 
 
 def _grey(picture: Image.Image) -> np.ndarray:
     """uint8 (H, W) of a decoded picture of any mode."""
     if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a pixel
-        deep = np.asarray(picture, dtype=np.float64)
+        deep = np.array(picture, dtype=np.float32)
         full = 65535 if deep.max(initial=0) > 255 else 255
-        return np.rint(deep.clip(0, full) * (255 / full)).astype(np.uint8)
+        np.clip(deep, 0, full, out=deep)  # in place, here and below: a page of 40 million pixels would fill a gigabyte
+        return np.rint(np.multiply(deep, 255 / full, out=deep), out=deep).astype(np.uint8)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -208,7 +231,7 @@ def straighten(ink: np.ndarray, middle: np.ndarray, reach: float) -> np.ndarray:
 
 def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
     """Grey levels below which these shares of the pixels lie, from the histogram: faster than sorting."""
-    shares = np.cumsum(np.bincount(pixels.ravel(), minlength=256)) / pixels.size
+    shares = np.cumsum(Image.fromarray(pixels).histogram()) / pixels.size
     return [int(np.searchsorted(shares, percent / 100)) for percent in percents]
 
 

@@ -1,14 +1,16 @@
-"""Entry point `poster`: POST `project/text_image.json` with curl; the answer becomes `project/prediction.json`."""
+"""Entry point `poster`: POST `project/text_image.json`, or a picture, with curl -> `project/prediction.json`."""
 
+import base64
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import click
 import mlflow
 
 from project import entry_point
-from project.files import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, replaced
+from project.files import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, replaced, transcription_of
 
 PATIENCE = 120  # seconds for an answer
 
@@ -25,10 +27,19 @@ def check_body(path: Path) -> None:
         raise ValueError(f'{path} must be {{"inputs": 4-D list}}; it holds {str(inputs)[:60]!r}')
 
 
-def post(url: str, body: Path, answer: Path) -> str:
-    """Send the file `body`, write what comes back to `answer`; returns its shape in words.
+def picture_body(picture: Path) -> str:
+    """What `handwriting_reader` takes: the picture's file as it is, in base64. ValueError if there is no such file."""
+    try:
+        encoded = base64.b64encode(picture.read_bytes()).decode()
+    except OSError as error:
+        raise ValueError(f"{picture.resolve()}: {error.strerror}") from None
+    return json.dumps({"dataframe_split": {"columns": ["image"], "data": [[encoded]]}})
 
-    ValueError if it is not status 200 with predictions (N, T, C).
+
+def post(url: str, body: Path, answer: Path) -> str:
+    """Send the file `body`, write what comes back to `answer`; returns in words what it is.
+
+    ValueError if it is not status 200 with predictions: log-probs (N, T, C), or a row for a picture that was read.
     """
     curl = ["curl", "-sS", "--fail-with-body", "--max-time", str(PATIENCE), "-H", "Content-Type: application/json"]
     sent = subprocess.run([*curl, "-d", f"@{body}", "-o", str(answer), url], capture_output=True, text=True)
@@ -37,20 +48,30 @@ def post(url: str, body: Path, answer: Path) -> str:
         raise ValueError(f"{url}: {sent.stderr.strip()} {said[:500]}")
     try:
         predictions = json.loads(said)["predictions"]
-        return f"{len(predictions)} line(s), {len(predictions[0])} frames of {len(predictions[0][0])} classes"
+        if not isinstance(predictions[0], dict):
+            return f"{len(predictions)} line(s), {len(predictions[0])} frames of {len(predictions[0][0])} classes"
+        text, confidence, error = (predictions[0][name] for name in ("text", "confidence", "error"))
     except (ValueError, LookupError, TypeError):
-        raise ValueError(f"{url} answered without log-probs: {said[:200]!r}; is it another server?") from None
+        raise ValueError(f"{url} answered without log-probs or a text: {said[:200]!r}; is it another server?") from None
+    if error:
+        raise ValueError(f"{url} could not read the picture: {error}")
+    return f"confidence {confidence:.0%}\ntext: {text}"
 
 
 @click.command()
+@click.option("--image", required=True, help="A picture for handwriting_reader; empty for project/text_image.json.")
 @click.option("--host", required=True)
 @click.option("--port", required=True, type=entry_point.PORT)
-def main(host: str, port: int) -> None:
-    check_body(TEXT_IMAGE)
-    url = f"http://{host}:{port}/invocations"
-    with replaced(PREDICTION) as beside:
-        answered = post(url, TEXT_IMAGE, beside)
-    keep_transcription(PREDICTION, kept_transcription(TEXT_IMAGE))
+def main(image: str, host: str, port: int) -> None:
+    url, picture = f"http://{host}:{port}/invocations", Path(image).expanduser()
+    with tempfile.TemporaryDirectory() as folder, replaced(PREDICTION) as beside:
+        if image:
+            body = Path(folder, "body.json")
+            body.write_text(picture_body(picture))
+        else:
+            check_body(body := TEXT_IMAGE)
+        answered = post(url, body, beside)
+    keep_transcription(PREDICTION, transcription_of(picture) if image else kept_transcription(TEXT_IMAGE))
 
     mlflow.log_artifact(str(PREDICTION))
     print(f"{url} -> {PREDICTION}: {answered}")

@@ -1,13 +1,11 @@
-"""The trained recogniser: its files, what it answers, and how it becomes a registered MLflow model.
+"""The trained recogniser: its files, and what it answers.
 
 The only room that knows the model format: `weights.safetensors`, `recognizer.json` and, where there is a language
 model, `ngram.safetensors`; nothing pickled. Reading needs no torch, which would take half a gigabyte of a server's
 memory.
 """
 
-import importlib.metadata
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,8 +18,6 @@ import numpy as np
 import onnxruntime
 import safetensors.numpy
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 
 from project import inference
 from project.charset import BLANK, Charset
@@ -29,7 +25,7 @@ from project.confidence import Calibration, tempered
 from project.decoding import BEAM_WIDTH, LanguageModel, align, candidates, decode
 from project.images import FRAME_WIDTH, MIN_SIDE, Place, batch, placed_line_image, width_batches
 from project.ngram import NGram
-from project.registry import MODEL_NAME, version_uri
+from project.registry import version_uri
 
 if TYPE_CHECKING:
     from project.crnn import CRNN
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
 BATCH_WIDTH = 4096  # px: what is read at once; more takes memory and gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else where there is nothing to read
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading
-REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -212,46 +207,3 @@ def answer(log_probs: Sequence[np.ndarray]) -> list[list[list[float]]]:
     for row, line in zip(padded, log_probs, strict=True):
         row[: len(line)] = line.clip(IMPOSSIBLE)
     return padded.round(DIGITS).tolist()
-
-
-def register(recognizer: Recognizer, example: np.ndarray, description: str, tags: dict[str, str]) -> ModelVersion:
-    """Log the recogniser as a model of the active run, and register it as a version of `MODEL_NAME`.
-
-    example: a picture, uint8 (H, W), that goes with the model as its input example.
-    """
-    package = Path(__file__).parent
-    with tempfile.TemporaryDirectory() as folder:
-        files, code = Path(folder, "recognizer"), Path(folder, package.name)
-        files.mkdir()
-        recognizer.save(files)
-        for file in package.rglob("*.py"):
-            copied = code / file.relative_to(package)
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copied)
-        model = mlflow.pyfunc.log_model(
-            name=MODEL_NAME,
-            python_model=str(package / "cnn_text_identifier.py"),  # model from code: no pickle
-            artifacts={"recognizer": str(files)},
-            code_paths=[str(code)],
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))]),
-                outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, -1, len(recognizer.charset)))]),
-            ),
-            input_example=example[None, None].astype(np.float32),
-            pip_requirements=[f"{name}=={_version(name)}" for name in REQUIREMENTS],
-        )
-    version = mlflow.register_model(model.model_uri, MODEL_NAME, tags=tags)
-    client = mlflow.MlflowClient()
-    client.update_registered_model(MODEL_NAME, REGISTERED_DESCRIPTION)
-    return client.update_model_version(MODEL_NAME, version.version, description)
-
-
-REGISTERED_DESCRIPTION = (
-    "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of at least "
-    f"{MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` decodes them."
-)
-
-
-def _version(package: str) -> str:
-    """The installed version without its local tag (`+cpu`), which no index has."""
-    return importlib.metadata.version(package).split("+")[0]

@@ -12,30 +12,32 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from project.decoding import LanguageModel
 from project.ngram import NGram
 
-MODEL_NAME = "cnn_text_identifier"
+MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
+READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
+TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
 
 
-def find_version(model_version: str) -> ModelVersion:
-    """The version of `MODEL_NAME` that is meant: a number, `latest`, or an alias such as `champion`.
+def find_version(model_version: str, model_name: str = MODEL_NAME) -> ModelVersion:
+    """The version of a registered model that is meant: a number, `latest`, or an alias such as `champion`.
 
     ValueError if there is none; it lists what there is.
     """
     client = MlflowClient()
     try:
         if model_version.isdecimal():
-            return client.get_model_version(MODEL_NAME, model_version)
+            return client.get_model_version(model_name, model_version)
         if model_version == "latest":
-            return client.get_model_version(MODEL_NAME, str(max(known_versions(client), default=0)))
-        return client.get_model_version_by_alias(MODEL_NAME, model_version)
+            return client.get_model_version(model_name, str(max(known_versions(client, model_name), default=0)))
+        return client.get_model_version_by_alias(model_name, model_version)
     except MlflowException as error:
         if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
             raise
     has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
-    if versions := known_versions(client):
-        aliases = sorted(client.get_registered_model(MODEL_NAME).aliases)
+    if versions := known_versions(client, model_name):
+        aliases = sorted(client.get_registered_model(model_name).aliases)
         has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
     where = mlflow.get_tracking_uri()
-    raise ValueError(f"model_version: {MODEL_NAME} has no version {model_version!r} at {where}; {has}")
+    raise ValueError(f"model_version: {model_name} has no version {model_version!r} at {where}; {has}")
 
 
 def version_of_run(run_id: str) -> ModelVersion | None:
@@ -44,9 +46,18 @@ def version_of_run(run_id: str) -> ModelVersion | None:
     return versions[0] if versions else None
 
 
-def known_versions(client: MlflowClient) -> list[int]:
+def known_versions(client: MlflowClient, model_name: str) -> list[int]:
     """The numbers of all versions, in order."""
-    return sorted(int(version.version) for version in client.search_model_versions(f"name = '{MODEL_NAME}'"))
+    return sorted(int(version.version) for version in client.search_model_versions(f"name = '{model_name}'"))
+
+
+def set_alias(version: ModelVersion, alias: str) -> None:
+    """Give an alias to a version and to its twin (see `registration`): of both models it means the same weights."""
+    client = MlflowClient()
+    twin_name = TWINS[version.name]
+    if twin := client.get_model_version(version.name, version.version).tags.get(twin_name):
+        client.set_registered_model_alias(twin_name, alias, twin)
+    client.set_registered_model_alias(version.name, alias, version.version)
 
 
 def version_uri(version: ModelVersion) -> str:

@@ -1,14 +1,17 @@
-"""Entry point `serve_model`: serve a registered version with MLflow's scoring server."""
+"""Entry point `serve_model`: serve a registered version."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
 
 import click
 import mlflow
 
 from project import entry_point
-from project.registry import MODEL_NAME, find_version, version_uri
+from project.registry import TWINS, find_version, version_uri
 
 
 def check_port(host: str, port: int) -> None:
@@ -21,18 +24,40 @@ def check_port(host: str, port: int) -> None:
             raise ValueError(f"cannot listen on host {host}, port {port}: {error.strerror}") from None
 
 
+def serve(model: str, host: str, port: int, workers: int) -> int:
+    """Run `project.serving` as it is in the folder `model` until it ends, or we are told to; returns its exit code."""
+    command = [sys.executable, "-m", "uvicorn", "project.serving:app", "--factory", "--app-dir", f"{model}/code"]
+    command += ["--http", "project.serving:Patient", "--ws", "none", "--no-access-log", "--no-server-header"]
+    command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
+    environment = os.environ | {"SERVED_MODEL": model, "SERVING_WORKERS": str(workers)}
+    server = subprocess.Popen(command, env=environment)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.terminate())
+    parent = os.getppid()
+    while True:
+        try:
+            return server.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            if os.getppid() != parent:  # `mlflow run` was ended, which tells its children nothing
+                server.terminate()
+
+
 @click.command()
+@click.option("--model-name", required=True, type=click.Choice(list(TWINS)))
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--host", required=True)
 @click.option("--port", required=True, type=entry_point.PORT)
-def main(model_version: str, host: str, port: int) -> None:
+@click.option("--workers", required=True, type=click.IntRange(0), help="Processes that read; 0 for one a core.")
+def main(model_name: str, model_version: str, host: str, port: int, workers: int) -> None:
     check_port(host, port)
-    version = find_version(model_version)
-    mlflow.set_tag("version", version.version)
-    print(f"serving {MODEL_NAME} version {version.version} on http://{host}:{port}/invocations", flush=True)
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
-    command += ["-m", version_uri(version), "-h", host, "-p", str(port)]
-    os.execv(sys.executable, command)  # from here on this process is the server, and gets its signals
+    version = find_version(model_version, model_name)
+    mlflow.set_tags({"model": model_name, "version": version.version})
+    print(f"serving {model_name} version {version.version} on http://{host}:{port}/invocations", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
+        code = serve(model, host, port, workers)
+    if code not in (0, -signal.SIGINT, -signal.SIGTERM):
+        raise ValueError(f"the server ended with code {code}; what it printed above says why")
 
 
 if __name__ == "__main__":

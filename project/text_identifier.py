@@ -13,21 +13,32 @@ from project.decoding import DECODERS, decode
 from project.files import PREDICTION, kept_transcription
 
 
-def read_prediction(path: Path, classes: int) -> np.ndarray:
-    """Log-probs (N, T, C) from the server's answer. ValueError if it is not that of a model with C = `classes`."""
+def read_prediction(path: Path) -> list:
+    """The predictions in the server's answer. ValueError if there are none."""
     try:
-        log_probs = np.array(json.loads(path.read_text("utf-8"))["predictions"], dtype=float)
+        predictions = json.loads(path.read_text("utf-8"))["predictions"]
+        if not isinstance(predictions, list) or not predictions:
+            raise ValueError(f"it holds {str(predictions)[:60]!r}")
     except FileNotFoundError:
         raise ValueError(f"{path} is not there yet: run `mlflow run . -e poster` first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
+    return predictions
+
+
+def log_probs_of(predictions: list, classes: int) -> np.ndarray:
+    """Log-probs (N, T, C) of `cnn_text_identifier`. ValueError if they are not those of a model with C = `classes`."""
+    try:
+        log_probs = np.array(predictions, dtype=float)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'{PREDICTION} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
     if log_probs.ndim != 3 or log_probs.shape[2] != classes:
         raise ValueError(
-            f"{path} has shape {log_probs.shape}, but this version's answers are (N, T, {classes}): "
+            f"{PREDICTION} has shape {log_probs.shape}, but this version's answers are (N, T, {classes}): "
             "was it another version that was served?"
         )
     if not np.isfinite(log_probs).all():
-        raise ValueError(f"{path} holds NaN or infinity where log-probs should be")
+        raise ValueError(f"{PREDICTION} holds NaN or infinity where log-probs should be")
     return log_probs
 
 
@@ -36,10 +47,14 @@ def read_prediction(path: Path, classes: int) -> np.ndarray:
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(model_version: str, decoder: str) -> None:
     version = registry.find_version(model_version)
-    charset = Charset(registry.recognizer_settings(version)["charset"])
-    log_probs = read_prediction(PREDICTION, len(charset))
-    language = registry.language_model(version) if decoder == "beam" else None
-    texts = [charset.decode(decode(line, decoder, language)) for line in log_probs]
+    predictions = read_prediction(PREDICTION)
+    if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`, which decodes by itself
+        texts = [row["text"] for row in predictions]
+    else:
+        charset = Charset(registry.recognizer_settings(version)["charset"])
+        log_probs = log_probs_of(predictions, len(charset))
+        language = registry.language_model(version) if decoder == "beam" else None
+        texts = [charset.decode(decode(line, decoder, language)) for line in log_probs]
 
     mlflow.log_text("\n".join(texts), "text.txt")
     mlflow.set_tags({"version": version.version, "text": "\n".join(texts)})

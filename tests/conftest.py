@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from project import registry
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: servers and trainings share the cores
 ROOT = Path(__file__).parent.parent
 HANDED_OVER = ("text_image.*", "prediction.*")  # what the walk through this checkout may have left
@@ -123,3 +125,32 @@ def table(tmp_path_factory) -> Path:
     rows.insert(28, {"image": "0.png", "text": "ß", "split": "test", "writer": "hand 9"})
     pd.DataFrame(rows).to_csv(folder / "words.csv", index=False)
     return folder / "words.csv"
+
+
+@contextmanager
+def at(uri: str) -> Iterator[None]:
+    """The client talks to this tracking store."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def base_store(tmp_path_factory) -> str:
+    """The URI of a tracking store of its own, without a server, in which the base model is registered."""
+    from project.experiment import register_base
+
+    folder = tmp_path_factory.mktemp("base")
+    with at(f"sqlite:///{folder}/mlflow.db"):
+        experiment = mlflow.MlflowClient().create_experiment("base", artifact_location=str(folder / "artifacts"))
+        with mlflow.start_run(experiment_id=experiment):
+            register_base()
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def models(base_store) -> dict[str, str]:
+    """The folder of each registered model of the base, by its name."""
+    with at(base_store):
+        return {name: mlflow.artifacts.download_artifacts(f"models:/{name}@base") for name in registry.TWINS}

@@ -21,7 +21,7 @@ from project.charset import Charset
 from project.decoding import decode
 from project.images import read_picture
 from project.recognizer import Recognizer
-from tests.conftest import free_port
+from tests.conftest import MLFLOW, free_port, serving
 
 
 @pytest.fixture
@@ -175,7 +175,61 @@ def test_convert_writes_a_data_set_once_for_all_and_its_run_keeps_the_card(run, 
     assert (output / "README.md").read_text() == card
 
 
+@pytest.fixture(scope="module")
+def served_reader(trained, checkout, tmp_path_factory):
+    """The port at which `mlflow run . -e serve_model -P model_name=handwriting_reader` serves the base model."""
+    port = free_port()
+    command = [*MLFLOW, "run", str(checkout), "-e", "serve_model", "--env-manager", "local"]
+    command += ["--experiment-name", "mlp", "-P", f"port={port}", "-P", "model_name=handwriting_reader"]
+    command += ["-P", "model_version=base", "-P", "workers=1"]
+    with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path_factory.mktemp("served_reader")):
+        yield port
+
+
+def test_a_picture_as_the_user_has_it_is_read_by_the_served_reader(run, served_reader, checkout, tmp_path):
+    line = min((checkout / "project/test_inputs").glob("*.png"))
+    photo = tmp_path / "my photo.webp"
+    Image.open(line).save(photo, lossless=True)
+    photo.with_suffix(".gt.txt").write_text(transcription := line.with_suffix(".gt.txt").read_text())
+    posted, printed = run("poster", image=str(photo), port=str(served_reader))
+    recognizer = Recognizer.from_registry(registry.find_version("base"))
+    text = recognizer.read([recognizer.line_image(read_picture(line))])[0]
+    assert f"text: {text}\n" in printed
+    (row,) = json.loads((checkout / "project/prediction.json").read_text())["predictions"]
+    assert row["text"] == text
+    assert posted.info.status == "FINISHED"
+
+    inferred, printed = run("inferrer", model_version="base")
+    assert f"text: {text}\n" in printed
+    assert f"transcription: {transcription.strip()}\n" in printed
+    assert inferred.data.tags["text"] == text
+
+
 # --------------------------------------------------------------------------------------------------- bad input
+
+
+def test_what_was_meant_for_the_other_model_is_refused_and_the_old_prediction_stays(
+    run, posted, served, served_reader, checkout
+):
+    before = (checkout / "project/prediction.json").read_bytes()
+    line = min((checkout / "project/test_inputs").glob("*.png"))
+    fails(run, "this model takes", "poster", port=str(served_reader))
+    fails(run, "this model takes", "poster", port=str(served), image=str(line))
+    assert (checkout / "project/prediction.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [("gone.png", None, "gone.png: No such file"), ("note.png", b"just text", "could not read the picture: ")],
+)
+def test_a_picture_that_cannot_be_read_is_told_and_the_old_prediction_stays(
+    run, posted, served_reader, checkout, tmp_path, name, content, words
+):
+    before = (checkout / "project/prediction.json").read_bytes()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    fails(run, words, "poster", image=str(tmp_path / name), port=str(served_reader))
+    assert (checkout / "project/prediction.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

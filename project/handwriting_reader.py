@@ -1,0 +1,94 @@
+"""The script that MLflow stores with each version of `handwriting_reader` and runs to load it (model from code)."""
+
+from collections.abc import Sequence
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModelContext
+
+from project.decoding import DECODERS
+from project.images import Place, picture_bytes, read_picture
+from project.recognizer import Reading, Recognizer
+
+AT_ONCE = 32  # pictures that are held decoded and read together: it bounds the memory of a large table
+MOST = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
+COLUMNS = ("text", "confidence", "characters", "alternatives", "error")
+DIGITS = 4  # of a confidence
+
+
+class HandwritingReader(mlflow.pyfunc.PythonModel):
+    """Encoded pictures of lines in the column `image` -> a table of what is written in them: `COLUMNS`.
+
+    A picture that cannot be read spoils no other: its text is empty, its confidence 0, and `error` says why; elsewhere
+    `error` is empty. Nothing is None, of which JSON, Spark and CSV would each make something else. A parameter that is
+    not allowed is answered with status 400.
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.recognizer = Recognizer.load(context.artifacts["recognizer"])
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
+    ) -> pd.DataFrame:
+        try:
+            check(**params)
+        except ValueError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+        pictures, rows = list(model_input["image"]), []
+        for start in range(0, len(pictures), AT_ONCE):
+            rows += read_pictures(self.recognizer, pictures[start : start + AT_ONCE], **params)
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def check(decoder: str, **counts: int) -> None:
+    """ValueError if a parameter is not one that `Recognizer.readings` takes, or would take too long."""
+    if decoder not in DECODERS:
+        raise ValueError(f"decoder must be one of {sorted(DECODERS)}; got {decoder[:20]!r}")
+    for name, count in counts.items():
+        least = int(name == "beam_width")
+        if not least <= count <= MOST[name]:
+            raise ValueError(f"{name} must be from {least} to {MOST[name]}; got {count}")
+
+
+def read_pictures(recognizer: Recognizer, pictures: Sequence, **params) -> list[dict]:
+    """A row (see `COLUMNS`) for each encoded picture (see `images.picture_bytes`); params are those of `readings`."""
+    rows, readable = [empty_row() for _ in pictures], []
+    for row, picture in zip(rows, pictures, strict=True):
+        try:
+            readable.append((row, *recognizer.placed_line_image(read_picture(picture_bytes(picture)))))
+        except ValueError as error:
+            row["error"] = str(error)
+    line_images = [line_image for _, line_image, _ in readable]
+    for (row, line_image, place), reading in zip(readable, recognizer.readings(line_images, **params), strict=True):
+        row.update(filled_row(reading, place, line_image.shape[2]))
+    return rows
+
+
+def empty_row() -> dict:
+    """What is said of a picture that was not read."""
+    return {"text": "", "confidence": 0.0, "characters": [], "alternatives": [], "error": ""}
+
+
+def filled_row(reading: Reading, place: Place, width: int) -> dict:
+    """A reading, its characters placed in px of the picture. width: that of the line image, px."""
+    return {
+        "text": reading.text,
+        "confidence": round(reading.confidence, DIGITS),
+        "characters": [
+            {
+                "text": character.text,
+                "confidence": round(character.confidence, DIGITS),
+                "start": round(place.left + place.scale * character.start, 1),
+                "stop": round(place.left + place.scale * min(character.stop, width), 1),
+            }
+            for character in reading.characters
+        ],
+        "alternatives": [
+            {"text": text, "confidence": round(confidence, DIGITS)} for text, confidence in reading.alternatives
+        ],
+    }
+
+
+mlflow.models.set_model(HandwritingReader())

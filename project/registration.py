@@ -1,0 +1,112 @@
+"""A trained recogniser -> a registered version of both MLflow models, which differ in what they take and answer."""
+
+import importlib.metadata
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import Array, Object, Property
+from PIL import Image
+
+from project.charset import BLANK
+from project.images import MIN_SIDE
+from project.recognizer import Recognizer
+from project.registry import MODEL_NAME, READER_NAME
+
+REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
+
+DESCRIPTIONS = {
+    MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
+    f"at least {MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` "
+    "decodes them.",
+    READER_NAME: "Reads a line of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, WebP; in "
+    "JSON as base64). Output: `text`, `confidence`, `characters` with their places in px of the picture, "
+    "`alternatives`, and `error` where a picture cannot be read.",
+}
+
+TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
+READER_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("binary", "image")]),
+    outputs=Schema(
+        [
+            ColSpec("string", "text"),
+            ColSpec("double", "confidence"),
+            ColSpec(
+                Array(Object([TEXT, CONFIDENCE, Property("start", "double"), Property("stop", "double")])),
+                "characters",
+            ),
+            ColSpec(Array(Object([TEXT, CONFIDENCE])), "alternatives"),
+            ColSpec("string", "error"),
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("decoder", "string", "best_path"),
+            ParamSpec("beam_width", "integer", 25),
+            ParamSpec("alternatives", "integer", 0),
+        ]
+    ),
+)
+
+
+def register(recognizer: Recognizer, example: np.ndarray, description: str, tags: dict[str, str]) -> ModelVersion:
+    """Log the recogniser as both models of the active run, and register a version of each; returns `MODEL_NAME`'s.
+
+    example: a picture, uint8 (H, W), that goes with the models as their input example. Each version has the other's
+    number as a tag; that of the reader comes first, so that a version of `MODEL_NAME` is never without its twin.
+    """
+    client, package = mlflow.MlflowClient(), Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        files, code = Path(folder, "recognizer"), Path(folder, package.name)
+        files.mkdir()
+        recognizer.save(files)
+        for file in package.rglob("*.py"):
+            copied = code / file.relative_to(package)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copied)
+
+        def registered(name: str, signature: ModelSignature, input_example: object, tags: dict) -> ModelVersion:
+            model = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(package / f"{name}.py"),  # model from code: no pickle
+                artifacts={"recognizer": str(files)},
+                code_paths=[str(code)],
+                signature=signature,
+                input_example=input_example,
+                pip_requirements=[f"{required}=={_version(required)}" for required in REQUIREMENTS],
+            )
+            version = mlflow.register_model(model.model_uri, name, tags=tags)
+            client.update_registered_model(name, DESCRIPTIONS[name])
+            return client.update_model_version(name, version.version, description)
+
+        pictures, pixels = pd.DataFrame({"image": [_png(example)]}), example[None, None].astype(np.float32)
+        reader = registered(READER_NAME, READER_SIGNATURE, pictures, tags)
+        tags = tags | {READER_NAME: str(reader.version)}
+        version = registered(MODEL_NAME, _tensor_signature(len(recognizer.charset)), pixels, tags)
+    client.set_model_version_tag(READER_NAME, reader.version, MODEL_NAME, version.version)
+    return version
+
+
+def _tensor_signature(classes: int) -> ModelSignature:
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, -1, classes))]),
+    )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    with io.BytesIO() as file:
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+
+def _version(package: str) -> str:
+    """The installed version without its local tag (`+cpu`), which no index has."""
+    return importlib.metadata.version(package).split("+")[0]

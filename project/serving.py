@@ -1,0 +1,182 @@
+"""The front of a served version: a queue with limits, and strict JSON, between uvicorn and the worker processes.
+
+MLflow's own scoring server (`mlflow models serve`) serves the same models, but it has no limits. uvicorn is told to run
+`project.serving:app` from the `code` folder of a model: then it is the code of that version that serves it.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import h11
+import joblib
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from project import invocation
+
+MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # environment variables: a model's folder; 0 for one worker a core
+MAX_BODY = 16 * 2**20  # bytes: a photo of 12 MB, or 4 million pixels as a list
+MAX_HELD = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
+MAX_WAITING = 512  # requests that have come and were not answered yet
+RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
+PATIENCE = 20  # seconds for a client to send a request's head, and again its body
+LONGEST = 60  # seconds for a worker to answer
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """A process that has loaded the model. What its methods do takes time: they are for threads."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments  # of `invocation.work`
+        self.start()
+
+    def start(self) -> None:
+        """EOFError if the process cannot load the model."""
+        self.connection, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process
+        self.process = process(target=invocation.work, args=(theirs, *self.arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.connection.recv()
+
+    def answer(self, body: bytes) -> tuple[int, bytes]:
+        """HTTP status and JSON. EOFError or OSError (TimeoutError is one) if the process is lost."""
+        self.connection.send_bytes(body)
+        if not self.connection.poll(LONGEST):
+            raise TimeoutError(f"no answer within {LONGEST} s")
+        return self.connection.recv()
+
+    def restart(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.start()
+
+
+class Front:
+    """Takes requests in as long as there is room, and hands each to a worker that is free."""
+
+    def __init__(self, model: str, workers: int):
+        self.threads = ThreadPoolExecutor(workers)
+        self.arguments = (model, max(1, joblib.cpu_count() // workers))  # the workers share the cores
+        self.size = workers
+        self.waiting = self.held = 0
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """The server is up when all workers are."""
+        self.free = asyncio.LifoQueue()  # who was free last has the warmest caches
+        for worker in await asyncio.gather(*(self.in_thread(Worker, *self.arguments) for _ in range(self.size))):
+            self.free.put_nowait(worker)
+        yield
+
+    def in_thread(self, function: Callable, *arguments) -> Awaitable:
+        return asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
+
+    async def answer(self, body: bytes) -> tuple[int, bytes]:
+        """HTTP status and JSON from a worker; a worker that is lost on the way is replaced."""
+        worker = await self.free.get()
+        try:
+            return await self.in_thread(worker.answer, body)
+        except (EOFError, OSError) as error:
+            log.error("a worker was lost: %r", error)
+            await self.in_thread(worker.restart)
+            return 500, invocation.error_body(500, "the server could not cope with this request")
+        finally:
+            self.free.put_nowait(worker)
+
+    async def invocations(self, request: Request) -> Response:
+        """POST /invocations: JSON as `mlflow models serve` takes it."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "the content type must be application/json")
+        body = bytearray()
+        try:
+            await self.take_in(request, body)
+            if self.waiting == MAX_WAITING:
+                raise HTTPException(503, "too many requests at once", RETRY)
+            self.waiting += 1
+            try:
+                status, content = await self.answer(bytes(body))
+            finally:
+                self.waiting -= 1
+        finally:
+            self.held -= len(body)
+        return Response(content, status, media_type="application/json")
+
+    async def take_in(self, request: Request, body: bytearray) -> None:
+        """Append to `body` what is sent; refused as soon as it is too large, too slow, or too much for this server."""
+        too_large = HTTPException(413, f"the body is larger than {MAX_BODY} bytes")
+        if int(request.headers.get("content-length", 0)) > MAX_BODY:
+            raise too_large
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for chunk in request.stream():
+                    body += chunk
+                    self.held += len(chunk)
+                    if len(body) > MAX_BODY:
+                        raise too_large
+                    if self.held > MAX_HELD:
+                        raise HTTPException(503, "too many large requests at once", RETRY)
+        except TimeoutError:
+            raise HTTPException(408, f"the body did not come within {PATIENCE} s", {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the body ended early") from None
+
+
+async def healthy(request: Request) -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+async def refuse(request: Request, error: HTTPException) -> Response:
+    content = invocation.error_body(error.status_code, error.detail)
+    return Response(content, error.status_code, error.headers, media_type="application/json")
+
+
+def app() -> Starlette:
+    """What uvicorn runs."""
+    front = Front(os.environ[MODEL], int(os.environ[WORKERS]) or joblib.cpu_count())
+    routes = [Route("/invocations", front.invocations, methods=["POST"])]
+    routes += [Route(path, healthy) for path in ("/ping", "/health")]
+    starlette = Starlette(routes=routes, exception_handlers={HTTPException: refuse}, lifespan=front.lifespan)
+    starlette.router.redirect_slashes = False
+    return starlette
+
+
+class Patient(H11Protocol):
+    """uvicorn's connection, with an end to its patience, and with JSON where a request is not HTTP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.look_again()
+
+    def look_again(self) -> None:
+        self.next_look = self.loop.call_later(PATIENCE, self.look, self.headers)
+
+    def look(self, seen: list | None) -> None:
+        """Cut off a client that still sends the request of the last look, or does not take its answer."""
+        sends = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if self.transport.is_closing() or (sends and self.headers is seen):
+            self.transport.abort()
+        else:
+            self.look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.next_look.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        content = invocation.error_body(400, msg)
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content))), ("Connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
