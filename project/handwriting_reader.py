@@ -15,7 +15,7 @@ from project.recognizer import Reading, Recognizer
 AT_ONCE = 32  # pictures that are held decoded and read together: it bounds the memory of a large table
 MOST = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error")
-DIGITS = 4  # of a confidence
+DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
 
 
 class HandwritingReader(mlflow.pyfunc.PythonModel):
@@ -75,20 +75,24 @@ def filled_row(reading: Reading, place: Place, width: int) -> dict:
     """A reading, its characters placed in px of the picture. width: that of the line image, px."""
     return {
         "text": reading.text,
-        "confidence": round(reading.confidence, DIGITS),
+        "confidence": _rounded(reading.confidence),
         "characters": [
             {
                 "text": character.text,
-                "confidence": round(character.confidence, DIGITS),
+                "confidence": _rounded(character.confidence),
                 "start": round(place.left + place.scale * character.start, 1),
                 "stop": round(place.left + place.scale * min(character.stop, width), 1),
             }
             for character in reading.characters
         ],
         "alternatives": [
-            {"text": text, "confidence": round(confidence, DIGITS)} for text, confidence in reading.alternatives
+            {"text": text, "confidence": _rounded(confidence)} for text, confidence in reading.alternatives
         ],
     }
+
+
+def _rounded(confidence: float) -> float:
+    return float(f"{confidence:.{DIGITS}g}")
 
 
 mlflow.models.set_model(HandwritingReader())
