@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from project.dataset.folders import has_pairs, read_pairs
+from project.dataset.folders import has_pairs, read_pairs, read_pictures
 from project.dataset.hugging_face import read_hub
 from project.dataset.iam import lines_file, read_iam
 from project.dataset.page_xml import has_pages, read_pages
@@ -31,8 +31,8 @@ from project.dataset.tables import find_tables, read_table, schema
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
-    "SPLITS", "Row", "complete_splits", "digest", "fingerprint", "leaks", "normalize", "read_data_set", "read_rows",
-    "schema", "stream_rows", "survey",
+    "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "is_picture_folder", "leaks",
+    "normalize", "read_data_set", "read_rows", "schema", "stream_rows", "survey",
 ]  # fmt: skip
 
 
@@ -68,33 +68,44 @@ def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
     return tqdm(rows, desc="finding lines", unit=" lines", leave=False, mininterval=1)
 
 
-def stream_rows(data: str | Path) -> Iterator[Row]:
-    """The rows of a data set one by one, in bounded memory. ValueError names what is not as described above."""
+def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
+    """The rows of a data set one by one, in bounded memory. ValueError names what is not as described above.
+
+    Where they need not be `labelled`, a table may have no column `text`, and a folder is any folder of pictures.
+    """
     data = str(data)
     if data.startswith("hf:") and not data.startswith("hf://"):
         return read_hub(data.removeprefix("hf:"))
     if "://" in data or "*" in data:
-        return _read_tables(data)
+        return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()
     if not path.exists():
         raise ValueError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
     if path.is_file() or find_tables(str(path)):
-        return _read_tables(str(path))
+        return _read_tables(str(path), labelled)
     if lines_file(path):
         return read_iam(path)
     if has_pairs(path):
-        return read_pairs(path)
+        return read_pairs(path) if labelled else read_pictures(path)
     if has_pages(path):
         return read_pages(path)
+    if not labelled:
+        return read_pictures(path)
     raise ValueError(
         f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
         "and no PAGE or ALTO file (.xml)"
     )
 
 
-def _read_tables(data: str) -> Iterator[Row]:
+def is_picture_folder(data: str | Path) -> bool:
+    """Whether the pictures in it are those of lines: it has no tables and no pages, and is not the IAM database."""
+    path = Path(data).expanduser()
+    return path.is_dir() and not (find_tables(str(path.resolve())) or lines_file(path) or has_pages(path))
+
+
+def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
     tables = find_tables(data)
     if not tables:
         raise ValueError(f"data: {data} holds {NO_TABLE}")
     for table in tables:
-        yield from read_table(table)
+        yield from read_table(table if labelled else table._replace(needed=("image",)))

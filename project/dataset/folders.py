@@ -1,5 +1,6 @@
 """Folders of line pictures with a `.gt.txt` file beside each: what kraken, Tesseract and OCR-D train on."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def read_pairs(folder: Path) -> Iterator[Row]:
     for stem in sorted(pictures | texts):
         split, page = split_and_page(stem, folder)
         yield _pair(pictures.get(stem), texts.get(stem))._replace(page=page, split=split)
+
+
+def read_pictures(folder: Path) -> Iterator[Row]:
+    """A row without a text for each picture, folder by folder, but for names with "." or "_" in front, which Apache
+    Spark does not see either. Only the names in one folder are in memory.
+    """
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name[0] not in "._" and path.suffix.lower() in Image.registered_extensions():
+                yield Row(str(path), "", source=os.fsencode(path).decode("utf-8", "replace"))
 
 
 def _pair(picture: Path | None, text: Path | None) -> Row:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from project.dataset.rows import SPLITS, Row, normalize
 
@@ -32,12 +34,13 @@ def schema(names: Sequence[str]) -> pa.Schema:
 
 
 class Table(NamedTuple):
-    """A file: where it is, what it is called, and the split that its name says ("" for none)."""
+    """A file: where it is, what it is called, the split that its name says ("" for none), the columns it must have."""
 
     filesystem: fsspec.AbstractFileSystem
     path: str
     name: str  # the path, or the whole address
     split: str
+    needed: tuple[str, ...] = ("image", "text")
 
 
 class WrongTable(ValueError):
@@ -57,19 +60,29 @@ def find_tables(data: str) -> list[Table]:
         pattern = "*" in root
         if not pattern and filesystem.info(root)["type"] == "file":
             return [Table(filesystem, root, _address(filesystem, root, data), "")]
-        paths = filesystem.glob(root) if pattern else filesystem.find(root)
+        paths = sorted(filesystem.glob(root) if pattern else _tables_in(filesystem, root))
     except FileNotFoundError:
         raise ValueError(f"data: {data} does not exist") from None
     except Exception as error:  # each protocol has errors of its own
         raise ValueError(f"data: {data} cannot be reached: {type(error).__name__}: {error}") from error
     folder = root.partition("*")[0].rpartition("/")[0] if pattern else root
-    shards = {path: shard_name(path.removeprefix(folder)) for path in sorted(paths) if path.endswith(SUFFIXES)}
+    shards = {path: shard_name(path.removeprefix(folder)) for path in paths if path.endswith(SUFFIXES)}
     return [
         Table(filesystem, path, _address(filesystem, path, data), shard if shard in SPLITS else "")
         for wanted in (*SPLITS, "part", *([""] if pattern else []))
         for path, shard in shards.items()
         if shard == wanted
     ]
+
+
+def _tables_in(filesystem: fsspec.AbstractFileSystem, root: str) -> list[str]:
+    """The tables in a folder and below. On this machine the folder may hold millions of pictures beside them, and
+    fsspec would take a kilobyte for each.
+    """
+    if not isinstance(filesystem, LocalFileSystem):
+        return filesystem.find(root)
+    walked = ((parent, name) for parent, _, names in os.walk(root) for name in names)
+    return [Path(parent, name).as_posix() for parent, name in walked if name.endswith(SUFFIXES)]
 
 
 def shard_name(path: str) -> str:
@@ -116,7 +129,7 @@ def read_table(table: Table) -> Iterator[Row]:
 
 def check_columns(names: list[str], table: Table) -> None:
     """ValueError names the columns that are missing, and those there are."""
-    if missing := [column for column in ("image", "text") if column not in names]:
+    if missing := [column for column in table.needed if column not in names]:
         raise WrongTable(f"data: {table.name} has no column {' or '.join(missing)}; its columns are {names}")
 
 
@@ -147,7 +160,7 @@ def rows_of(columns: dict[str, list], table: Table, before: int) -> list[Row]:
     if unknown := {table.split, *splits} - {*SPLITS, ""}:
         raise WrongTable(f"data: {table.name} names the splits {sorted(unknown)}; allowed are {', '.join(SPLITS)}")
     pictures = [_picture(cell, table) for cell in columns["image"]]
-    texts = [normalize(_string(cell)) for cell in columns["text"]]
+    texts = [normalize(_string(cell)) for cell in columns.get("text", empty)]
     sources = [f"{table.name}:{number}" for number in range(before + 1, before + 1 + len(empty))]
     splits = [table.split] * len(empty) if table.split else splits
     return [*map(Row, pictures, texts, writers, pages, splits, sources)]
