@@ -67,6 +67,14 @@ def draw_curve(ax: Axes, histories: Mapping[str, Sequence[Mapping[str, float]]],
     ax.legend()
 
 
+def confidence_histogram(counts: np.ndarray) -> Figure:
+    """How many lines were read with which confidence; counts: (bins,), from 0 to 1 in even steps."""
+    figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    ax.stairs(counts, np.linspace(0, 1, len(counts) + 1), fill=True)
+    ax.set(xlabel="confidence", ylabel="lines", xlim=(0, 1))
+    return figure
+
+
 def reading(image: np.ndarray, log_probs: np.ndarray, charset: Charset) -> Figure:
     """A line image, uint8 (1, H, W), over its log-probs (T, C): at each frame, how probable each character is."""
     probabilities = np.exp(log_probs)  # (T, C)

@@ -66,3 +66,10 @@ def test_a_reliability_diagram_shows_how_often_each_confidence_was_right():
     curve = figure.axes[0].lines[1]
     assert curve.get_xydata() == pytest.approx(np.array([[0.2, 0.0], [0.9, 0.5]]))
     assert curve.get_label() == "beam, ECE 0.333"
+
+
+def test_the_histogram_of_confidence_has_a_step_for_each_bin_from_0_to_1():
+    (ax,) = pictures.confidence_histogram(np.array([3, 0, 5, 1])).axes
+    (steps,) = ax.patches
+    assert steps.get_data().values.tolist() == [3, 0, 5, 1]
+    assert steps.get_data().edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
