@@ -1,0 +1,64 @@
+"""The least certain lines, handed to a person for correction; what comes back is a data set to train on.
+
+`lines.csv` has the columns `image`, `text`, still empty, and `read`, `confidence` and `source`, which training passes
+over; its pictures are in the folder `lines`. `lines.html` shows the same lines in a browser, and saves those that a
+person has confirmed as a `lines.csv` to take its place.
+"""
+
+import html
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from project import archive
+from project.files import FOLDER, replaced
+from project.images import read_picture
+
+PAGE = FOLDER / "review.html"
+HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a source a line
+LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}"></li>'
+
+
+def check_place(review: Path) -> None:
+    """ValueError if `review` is no CSV table, or is there already: it may hold somebody's corrections."""
+    if review.suffix != ".csv":
+        raise ValueError(f"review: {review} is not a .csv table")
+    if there := [path for path in (review, review.with_suffix("")) if path.exists()]:
+        raise ValueError(f"review: {there[0]} is there already; it is never overwritten")
+
+
+def handed_out(parts: Path) -> set[str]:
+    """The sources of the lines that earlier reviews of an archive had."""
+    path = parts / HANDED_OUT
+    return set(path.read_text("utf-8").split("\n")) if path.exists() else set()
+
+
+def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path) -> int:
+    """Write the table, its pictures and its page, and remember what was handed out; returns how many lines that were.
+
+    lines: `source`, `text` and `confidence`, the least certain first. A picture that is gone by now is left out.
+    """
+    folder = review.with_suffix("")
+    folder.mkdir(parents=True)
+    names = {source: f"{folder.name}/{number:04}.png" for number, source in enumerate(lines["source"], start=1)}
+    found = set()
+    for row in tqdm(archive.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
+        if row.source in names:
+            Image.fromarray(read_picture(row.image)).save(review.parent / names[row.source])
+            found.add(row.source)
+        if len(found) == len(names):
+            break
+    lines = lines[lines["source"].isin(found)]
+    table = pd.DataFrame({"image": lines["source"].map(names), "text": "", "read": lines["text"]})
+    cells = table.assign(address=table["image"].map(quote))[["address", "read", "image"]].map(html.escape)
+    items = "\n".join(LINE.format(**line) for line in cells.to_dict("records"))
+    page = PAGE.read_text("utf-8").replace("{table}", html.escape(review.name)).replace("{lines}", items)
+    review.with_suffix(".html").write_text(page, "utf-8")
+    with replaced(review) as path:  # with the mark by which spreadsheets know UTF-8
+        table.join(lines[["confidence", "source"]]).to_csv(path, index=False, encoding="utf-8-sig")
+    with (parts / HANDED_OUT).open("a", encoding="utf-8") as file:
+        file.writelines(f"{source}\n" for source in lines["source"])
+    return len(lines)

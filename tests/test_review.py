@@ -1,0 +1,87 @@
+import shutil
+
+import pandas as pd
+import pytest
+from playwright.sync_api import sync_playwright
+
+from project import dataset, review
+from project.files import TEST_INPUTS
+from project.images import read_picture
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, path in enumerate(sorted(TEST_INPUTS.glob("*.png"))[:4]):
+        shutil.copy(path, folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def parts(tmp_path):
+    folder = tmp_path / "read"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def handed_out(pictures, parts, tmp_path):
+    """Three lines for correction, and one whose picture is gone."""
+    read = {"2.png": 'He said "no", & <went>', "gone.png": "nothing", "0.png": "= 1", "3.png": "café"}
+    lines = pd.DataFrame(
+        {
+            "source": [str(pictures / name) for name in read],
+            "text": read.values(),
+            "confidence": [0.1, 0.2, 0.3, 0.4],
+        }
+    )
+    table = tmp_path / "to correct" / "day #1.csv"
+    assert review.write_review(str(pictures), lines, table, parts) == 3
+    return table
+
+
+def test_the_table_has_a_picture_for_each_line_and_no_text_until_somebody_writes_it(handed_out, pictures, parts):
+    rows = dataset.read_rows(handed_out)
+    assert list(rows["text"]) == ["", "", ""]
+    for image, name in zip(rows["image"], ("2.png", "0.png", "3.png"), strict=True):
+        assert (read_picture(image) == read_picture(pictures / name)).all()
+    table = pd.read_csv(handed_out)
+    assert list(table["read"]) == ['He said "no", & <went>', "= 1", "café"]
+    assert list(table["confidence"]) == [0.1, 0.3, 0.4]
+    assert review.handed_out(parts) >= set(table["source"])
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+def test_what_is_confirmed_in_the_browser_comes_back_as_a_data_set(handed_out, pictures):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(handed_out.with_suffix(".html").as_uri())
+        assert page.eval_on_selector_all("img", "all => all.every(picture => picture.naturalWidth > 100)")
+        assert page.locator("input").nth(0).input_value() == 'He said "no", & <went>'
+        page.keyboard.press("Enter")  # the first line is right, and has the focus
+        page.keyboard.press("Control+A")
+        page.keyboard.type('Né en 1871, "dit-on"')
+        page.keyboard.press("Tab")  # changed, and so confirmed
+        assert page.locator("output").text_content() == "2"
+        with page.expect_download() as download:
+            page.locator("button").click()
+        assert download.value.suggested_filename == handed_out.name
+        download.value.save_as(handed_out)
+        browser.close()
+    rows = dataset.read_rows(handed_out)
+    assert list(rows["text"]) == ['He said "no", & <went>', 'Né en 1871, "dit-on"']
+    assert (read_picture(rows["image"][1]) == read_picture(pictures / "0.png")).all()
+
+
+def test_corrections_are_never_overwritten(handed_out):
+    with pytest.raises(ValueError, match=r"day #1\.csv is there already"):
+        review.check_place(handed_out)
+    handed_out.unlink()
+    with pytest.raises(ValueError, match="day #1 is there already"):
+        review.check_place(handed_out)
+    with pytest.raises(ValueError, match=r"lines\.html is not a \.csv table"):
+        review.check_place(handed_out.with_name("lines.html"))
