@@ -26,8 +26,11 @@ evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 tracking     what MLflow is told while a network trains, even when nobody listens
 experiment   one training run in MLflow, from data and settings to a registered version
+archive      any number of pictures -> a table of what is written in them: in parts, and resumable
+spark        the same on Apache Spark
+review       the least certain lines, handed to a person for correction
 
 A room imports only rooms above it. `cnn_text_identifier` and `handwriting_reader` are the scripts of the two MLflow
-models. Entry points (main, train, pretrain, convert, serve_model, sampler, poster, text_identifier, evaluate) parse,
-call and print; `entry_point` is what they share, `files` what they hand to each other.
+models. Entry points (main, train, pretrain, convert, serve_model, sampler, poster, text_identifier, evaluate,
+transcribe) parse, call and print; `entry_point` is what they share, `files` what they hand to each other.
 """

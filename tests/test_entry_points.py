@@ -1,6 +1,7 @@
 """The front door: each entry point through `mlflow run`, against a real tracking server and a really served model."""
 
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -203,6 +204,39 @@ def test_a_picture_as_the_user_has_it_is_read_by_the_served_reader(run, served_r
     assert f"text: {text}\n" in printed
     assert f"transcription: {transcription.strip()}\n" in printed
     assert inferred.data.tags["text"] == text
+
+
+def test_transcribe_reads_a_folder_hands_out_the_least_certain_lines_and_reads_what_is_new(run, checkout, tmp_path):
+    folder, output, review = tmp_path / "scans", tmp_path / "read.csv", tmp_path / "day 1.csv"
+    shutil.copytree(checkout / "project/test_inputs", folder)
+    (folder / "torn.png").write_bytes(b"")
+    pictures = len(list(folder.glob("*.png")))
+    parameters = {"images": str(folder), "output": str(output), "model_version": "2"}
+    ran, printed = run("transcribe", **parameters, review=str(review), review_lines=3)
+    figures = json.loads([line for line in printed.splitlines() if line.startswith("{")][-1])
+    assert (figures["lines"], figures["bad_pictures"], figures["read_now"]) == (pictures, 1, pictures)
+    assert f"not read: {folder / 'torn.png'}: " in printed
+    assert ran.data.metrics["mean_confidence"] == pytest.approx(figures["mean_confidence"])
+    read = pd.read_csv(output)
+    assert list(read["model_version"]) == [2] * pictures
+    assert list(pd.read_csv(review)["source"]) == list(read.nsmallest(3, "confidence")["source"])
+    assert json.loads(Path(artifact(ran, "least_certain.json")).read_text())["columns"] == list(read.columns)
+
+    shutil.copy(next(folder.glob("*-1.png")), folder / "new.png")
+    ran, printed = run("transcribe", **parameters)
+    assert ran.data.metrics["read_now"] == 1
+    assert len(pd.read_csv(output)) == pictures + 1
+
+
+def test_transcribe_on_spark_says_the_same(run, checkout, tmp_path):
+    read = {}
+    for engine in ("loop", "spark"):
+        output = tmp_path / f"{engine}.parquet"
+        where = {"images": str(checkout / "project/test_inputs"), "output": str(output)}
+        ran, _ = run("transcribe", **where, engine=engine, master="local[2]")
+        assert ran.info.status == "FINISHED"
+        read[engine] = pd.read_parquet(output).sort_values("source", ignore_index=True)
+    pd.testing.assert_frame_equal(read["spark"], read["loop"], rtol=2e-3, atol=0)
 
 
 # --------------------------------------------------------------------------------------------------- bad input

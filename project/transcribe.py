@@ -1,0 +1,73 @@
+"""Entry point `transcribe`: read any number of pictures with a registered version."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+
+from project import archive, entry_point, pictures, registry, review
+from project.recognizer import Recognizer
+
+SHOWN = 20  # bad pictures that are printed
+
+
+def transcribe(images: str, parts: Path, version: ModelVersion, engine: str, master: str) -> None:
+    """Read the pictures that `parts` lacks, in a plain loop or on Apache Spark, which only this needs."""
+    if engine == "loop":
+        return archive.transcribe(images, parts, Recognizer.from_registry(version), int(version.version))
+    try:
+        from project import spark
+    except ModuleNotFoundError as error:
+        raise ValueError(f"engine: {error}; Spark needs Java 17 and `pip install pyspark==4.3.0`") from None
+    return spark.transcribe(images, parts, version, master)
+
+
+def log(summary: archive.Summary, figures: dict[str, float]) -> None:
+    """The figures, the histogram of confidence, the least certain lines and the bad pictures, to MLflow."""
+    mlflow.log_metrics(figures)
+    mlflow.log_figure(pictures.confidence_histogram(summary.histogram), "confidence.png")
+    mlflow.log_table(summary.least_certain, "least_certain.json")
+    mlflow.log_text(summary.bad.to_csv(index=False), "bad_pictures.csv")
+
+
+@click.command()
+@click.option("--images", required=True, help="A folder of pictures of lines, or a data set (see project/dataset).")
+@click.option("--output", required=True, help="A .parquet or .csv table, or a folder for its parts.")
+@click.option("--model-version", required=True, help="Number, latest, or alias.")
+@click.option("--engine", required=True, type=click.Choice(["loop", "spark"]))
+@click.option("--master", required=True, help="Where Spark runs: local[2], spark://host:7077, ...")
+@click.option("--review", "table", required=True, help="A .csv table to make of the least certain lines, or nothing.")
+@click.option("--review-lines", required=True, type=click.IntRange(1))
+def main(images: str, output: str, model_version: str, engine: str, master: str, table: str, review_lines: int) -> None:
+    parts = archive.parts_of(output, images)
+    if table:
+        review.check_place(Path(table))
+    version = registry.find_version(model_version, registry.READER_NAME)
+    with archive.locked(parts):
+        before, started = archive.count(parts), time.monotonic()
+        transcribe(images, parts, version, engine, master)
+        seconds = time.monotonic() - started
+        summary = archive.summarize(parts, review_lines, but=review.handed_out(parts))
+        if not summary.lines:
+            raise ValueError(f"images: there are no pictures in {images}")
+        if Path(output).suffix:
+            archive.write_joined(parts, Path(output))
+        if table:
+            handed_out = review.write_review(images, summary.least_certain, Path(table), parts)
+            print(f"{handed_out} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
+
+    figures = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}
+    figures |= {"lines_per_s": round(figures["read_now"] / seconds, 1), "mean_confidence": summary.mean_confidence}
+    mlflow.set_tags({"version": version.version, "output": output, "engine": engine})
+    log(summary, figures)
+    for line in summary.bad.head(SHOWN).itertuples():
+        print(f"not read: {line.source}: {line.error}")
+    print(f"{version.name} version {version.version}: {images} -> {output}")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    entry_point.run("transcribe", main)
