@@ -7,7 +7,8 @@ import click
 import pandas as pd
 
 from project import entry_point, experiment
-from project.evaluate import error_rates
+from project.decoding import DECODERS
+from project.evaluate import calibration_error, compare, error_rates
 from project.files import replaced
 from project.recognizer import Recognizer
 from project.training import Settings
@@ -17,12 +18,32 @@ FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜ
 FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
 
 
-def figures_by_set(lines: pd.DataFrame) -> pd.DataFrame:
-    """CER and WER of the test lines, a row for each table that they come from. lines: see `evaluate.compare`."""
-    table = lines["source"].str.rpartition(":")[0].str.split("/").str[-2]
+def figures_by_set(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
+    """How well `decoder` read the test lines (see `evaluate.compare`), a row for each folder that they come from."""
+    folder = lines["source"].str.rpartition(":")[0].str.split("/").str[-2]
     return pd.DataFrame(
-        {"data set": name, "split": "test", "lines": len(own), **error_rates(own)} for name, own in lines.groupby(table)
+        {
+            "data set": name,
+            "decoder": decoder,
+            "test lines": len(own),
+            **error_rates(own),
+            "ece": calibration_error(own),
+        }
+        for name, own in lines.groupby(folder)
     ).round(4)
+
+
+def write_card(folder: Path, data: experiment.Data) -> pd.DataFrame:
+    """Measure the base model in `folder` on the test splits; returns the table, which becomes the end of its card."""
+    recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
+    figures = pd.concat(
+        figures_by_set(decoder, compare(recognizer, rows, decoder, data.images)[0]) for decoder in DECODERS
+    )
+    card = folder / "README.md"
+    head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
+    with replaced(card) as beside:
+        beside.write_text(f"{head}{FIGURES}\n{figures.to_markdown(index=False)}\n", "utf-8")
+    return figures
 
 
 @click.command()
@@ -40,14 +61,8 @@ def main(data: str, synthetic_lines: int, minutes: float, seed: int, output: str
     )  # fmt: skip
     run = experiment.run("base", "How well does one model read many hands, English and French?", settings, data_set)
     Recognizer.from_registry(run.version).save(output)
-
-    figures = figures_by_set(run.test_lines)
-    print(figures.to_string(index=False))
-    card = Path(output, "README.md")
-    head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
-    with replaced(card) as beside:
-        beside.write_text(f"{head}{FIGURES}\n{figures.to_markdown(index=False)}\n", "utf-8")
     experiment.let_go([run])
+    print(write_card(Path(output), data_set).to_string(index=False))
 
 
 if __name__ == "__main__":
