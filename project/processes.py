@@ -46,11 +46,12 @@ def share(items: Sequence) -> Sequence:
 
 
 def parallel(network: nn.Module) -> nn.Module:
-    """`network` with the first process's weights, its gradients the mean over the processes (DistributedDataParallel).
+    """`network` with the first process's weights and statistics, its gradients the mean over the processes
+    (DistributedDataParallel).
 
     What `network` is made of stays in use as it is.
     """
-    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False) if count() > 1 else network
+    return nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False) if count() > 1 else network
 
 
 def from_first(told: Told) -> Told:

@@ -11,6 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import platformdirs
+import safetensors.numpy
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -30,8 +31,8 @@ class LineImages:
     def __init__(self, folder: Path):
         about = json.loads((folder / "about.json").read_text("utf-8"))
         self._height, self._reasons = about["height"], about["reasons"]
-        self.widths = np.load(folder / "widths.npy")
-        self._starts = np.load(folder / "starts.npy")  # (rows + 1,)
+        index = safetensors.numpy.load_file(folder / "index.safetensors")
+        self.widths, self._starts = index["widths"], index["starts"]  # (rows,), (rows + 1,)
         self._file = (folder / "images").open("rb", buffering=0)
 
     def __getitem__(self, row: int) -> np.ndarray:
@@ -84,8 +85,8 @@ def write(decoded: Iterable[tuple[bytes, int] | str], count: int, height: int, f
             file.write(line[0])
             starts.append(file.tell())
             widths.append(line[1])
-    np.save(folder / "starts.npy", np.array(starts))
-    np.save(folder / "widths.npy", np.array(widths))
+    index = {"starts": np.array(starts), "widths": np.array(widths)}
+    safetensors.numpy.save_file(index, folder / "index.safetensors")
     (folder / "about.json").write_text(json.dumps({"height": height, "reasons": reasons}), "utf-8")
 
 

@@ -24,8 +24,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from project import processes
-from project.crnn import BatchNorm
-from project.charset import Charset
+from project.crnn import CRNN, BatchNorm, BothHeads
 from project.training import train
 from tests.test_processes import CHARSET, SETTINGS, lines
 
@@ -49,6 +48,13 @@ with processes.together():
     ours = processes.gathered(norm_and_gradients(BatchNorm(3), *map(processes.share, (images, counts))))
     if processes.number() == 0:
         torch.save((ours, norm_and_gradients(nn.BatchNorm2d(3), images, counts)), folder / "norms.pt")
+    torch.manual_seed(processes.number())
+    network = CRNN(5, 8, 4, 1)  # other weights in each
+    network.blocks[0].norm.running_mean += processes.number()
+    processes.parallel(BothHeads(network))
+    states = processes.gathered(network.state_dict())
+    if processes.number() == 0:
+        torch.save(states, folder / "states.pt")
     checkpoint = folder / "checkpoint.pt" if processes.number() == 0 else None
     train(SETTINGS, CHARSET, lines(), lines(), tell, checkpoint)
 """
@@ -93,6 +99,13 @@ def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(together):
         torch.testing.assert_close(part[5], variance)
 
 
+def test_the_second_process_starts_with_what_the_first_knows(together):
+    first, second = torch.load(together / "states.pt")
+    assert first["blocks.0.norm.running_mean"].sum() == 0
+    for name, known in first.items():
+        assert torch.equal(second[name], known), name
+
+
 def test_two_processes_have_the_losses_of_one_with_the_same_batches(together, alone):
     told = [json.loads(line) for line in (together / "told.jsonl").read_text().splitlines()]
     assert len(told) == 2
@@ -124,7 +137,9 @@ def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, t
     before = versions()
     command = [*MLFLOW, "run", str(checkout), "-e", "train", "--env-manager", "local", "--experiment-name", "mlp"]
     command += ["-P", f"data={tmp_path}/lines.csv", "-P", "epochs=2", "-P", "processes=2"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ}
+    environment.pop("MLFLOW_EXPERIMENT_ID", None)  # left by another test's `mlflow.set_experiment`
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (figures,) = (json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{"))
     assert figures["epochs"] == 2

@@ -53,7 +53,7 @@ def test_the_store_does_not_depend_on_the_number_of_worker_processes(tmp_path):
         for jobs in "12"
     )
     assert alone == together
-    assert len(alone) == 5  # images, starts, widths, about, and the lock
+    assert len(alone) == 4  # images, index, about, and the lock
 
 
 def test_pictures_are_decoded_once_and_anew_when_one_or_the_height_changes(tmp_path, monkeypatch):
