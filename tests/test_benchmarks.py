@@ -3,7 +3,7 @@ import json
 from click.testing import CliRunner
 
 from project import synthetic
-from tests.benchmarks import inference
+from tests.benchmarks import decoding, inference
 
 
 def test_the_inference_benchmark_ends_with_its_figures_as_json(tmp_path):
@@ -15,3 +15,13 @@ def test_the_inference_benchmark_ends_with_its_figures_as_json(tmp_path):
     assert figures["lines_per_s"] == figures["onnxruntime_16_picture_to_text_lines_per_s"] > 0
     assert 50 < figures["peak_rss_mb"] < 1000
     assert figures["onnxruntime_16_differs"] < 1e-4
+
+
+def test_the_decoding_benchmark_compares_decoders_on_made_up_log_probs_and_on_lines(tmp_path):
+    data = synthetic.synthesize(tmp_path, {"train": 10, "validation": 4, "test": 4}, seed=1, jobs=1)
+    for arguments, kinds in (([], ("peaked", "flat")), (["--data", str(data)], ("lines",))):
+        ran = CliRunner().invoke(decoding.main, ["--runs", "1", *arguments], catch_exceptions=False)
+        figures = json.loads(ran.stdout.splitlines()[-1])
+        for kind in kinds:
+            assert 0 < figures[f"{kind}_best_path_ms"] < figures[f"{kind}_beam_25_ngram_ms"]
+            assert (f"{kind}_beam_25_ngram_cer" in figures) == bool(arguments)
