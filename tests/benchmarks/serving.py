@@ -142,9 +142,9 @@ def main(data: str, lines: int, seconds: int, workers: int, requests: int) -> No
         store = registered_base(Path(folder))
         for name in bodies:
             with served(name, workers, store, Path(folder)) as (port, server):
-                of_model[name] = {clients: load(name, port, bodies[name], clients, seconds) for clients in CLIENTS}
                 if requests and name == "handwriting_reader":
                     growth["rss_ratio"] = memory_growth(server, port, bodies[name], requests)
+                of_model[name] = {clients: load(name, port, bodies[name], clients, seconds) for clients in CLIENTS}
     raw_paths.append(raw_path())  # before and after: other work on the machine comes and goes
     raw_ms, raw_rate = (statistics.mean(figures) for figures in zip(*raw_paths, strict=True))
     figures = {
