@@ -92,4 +92,4 @@ def test_it_reads_real_hands(base, name):
         pytest.skip(f"no real handwriting at {REAL_DATA}")
     rows = dataset.read_rows(REAL_DATA / name)
     lines, _ = compare(base, rows[rows["split"] == "validation"].head(100))
-    assert error_rates(lines)["cer"] < 0.35
+    assert error_rates(lines)["cer"] < 0.3

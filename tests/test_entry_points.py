@@ -135,7 +135,7 @@ def test_a_picture_of_the_user_s_own_is_read_and_nothing_is_claimed_about_its_te
     assert "cer" not in inferred.data.metrics
 
 
-@pytest.mark.parametrize(("model_version", "decoder"), [("1", "best_path"), ("2", "beam"), ("latest", "best_path")])
+@pytest.mark.parametrize(("model_version", "decoder"), [("1", "best_path"), ("2", "beam"), ("3", "best_path")])
 def test_any_version_of_the_same_charset_can_decode(run, posted, checkout, model_version, decoder):
     ran, printed = run("inferrer", model_version=model_version, decoder=decoder)
     version = registry.find_version(model_version)
