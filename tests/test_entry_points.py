@@ -340,7 +340,7 @@ def test_a_prediction_of_something_else_fails_in_words(run, posted, checkout, pr
 
 @pytest.mark.parametrize("entry_point", ["inferrer", "serve_model"])
 def test_an_unknown_version_is_named_with_those_there_are(run, posted, entry_point):
-    words = "it has the versions [1, 2, 3], the aliases ['champion'], and 'latest'"
+    words = "it has the versions [1, 2, 3, 4], the aliases ['base', 'champion'], and 'latest'"
     fails(run, words, entry_point, model_version="99", **({} if entry_point == "inferrer" else {"port": free_port()}))
 
 

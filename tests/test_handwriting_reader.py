@@ -64,6 +64,15 @@ def test_the_characters_stand_where_they_are_in_the_picture(reader):
     assert larger[0]["start"] == pytest.approx(2 * here[0]["start"], abs=12)
 
 
+def test_other_readings_are_told_when_asked_for_best_first(reader):
+    assert read(reader, encoded())["alternatives"][0] == []
+    line = read(reader, encoded(), decoder="beam", alternatives=3).iloc[0]
+    texts = [line["text"], *(other["text"] for other in line["alternatives"])]
+    confidences = [line["confidence"], *(other["confidence"] for other in line["alternatives"])]
+    assert len(set(texts)) == 4
+    assert confidences == sorted(confidences, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
