@@ -4,9 +4,12 @@
 
 Each measurement is a child process of its own, on the lines of the data set's training split, repeated; the validation
 and the test split have 100 lines at every size. The peak memory is that of the child with all its own children, RSS
-added up, looked at ten times a second. Prints a row a measurement, then one line of JSON: memory and time per line of
-the largest size against the smallest, and the speed of 2 against 1 Spark workers and training processes. A training's
-time is that of its epoch; decoding the pictures before it is told apart, as `seconds` is all of a child's life.
+added up, looked at ten times a second. `seconds` is all of the child's life; a training's lines/s are those of its
+epoch, without the decoding of the pictures before it, and Spark's count its start.
+
+Prints a row a measurement, then one line of JSON: memory and time per line of the largest size against the smallest;
+the speed of 2 Spark workers and of 2 training processes against 1, with one thread each, and that of the plain loop on
+one thread (`loop`), to compare Spark's with.
 """
 
 import json
@@ -28,7 +31,7 @@ from project import dataset
 ROOT = Path(__file__).parents[2]
 SHARD = 5000  # lines
 HELD_OUT = 100  # lines of validation, and of test
-PARTS = ("train", "transcribe", "spark", "torchrun")
+PARTS = ("train", "transcribe", "loop", "spark", "torchrun")
 
 
 def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
@@ -94,7 +97,7 @@ def training(lines: int, threads: int, processes: int = 1) -> list[str]:
 
 
 def transcribing(lines: int, engine: str = "loop", master: str = "") -> list[str]:
-    """The arguments of Python that read pictures with the base model."""
+    """The arguments of Python that read pictures with the base model; master is for Spark, but names the output too."""
     return [
         "-m", "project.transcribe", f"--images=pictures-{lines}", f"--output=read-{lines}-{engine}-{master}",
         "--model-version=base", f"--engine={engine}", f"--master={master}", "--review=", "--review-lines=1",
@@ -115,6 +118,7 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
         "train": [(lines, training(lines, threads), threads) for lines in wanted],
         "transcribe": [(lines, transcribing(lines), threads) for lines in wanted],
         "spark": [(workers_lines, transcribing(workers_lines, "spark", f"local[{n}]"), 1) for n in (1, 2)],
+        "loop": [(workers_lines, transcribing(workers_lines, "loop", "one thread"), 1)],
         "torchrun": [(workers_lines, training(workers_lines, 1, processes=n), 1) for n in (1, 2)],
     }
     figures: dict[str, float] = {}
@@ -122,7 +126,7 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
     with tempfile.TemporaryDirectory(prefix="scale-") as kept:
         folder = Path(kept)
         write_data(data, {*wanted, workers_lines}, folder)
-        if {"transcribe", "spark"} & {*parts}:
+        if {"transcribe", "loop", "spark"} & {*parts}:
             measured(["-c", "from project import experiment; experiment.register_base(); print({})"], folder, threads)
         for part in parts:
             speeds, peaks = [], []
@@ -134,7 +138,10 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
             if part in ("train", "transcribe"):
                 figures[f"{part}_rss_ratio"] = round(peaks[-1] / peaks[0], 3)
                 figures[f"{part}_time_ratio"] = round(speeds[0] / speeds[-1], 3)
+            elif part == "loop":
+                figures["loop_lines_per_s"] = speeds[0]
             else:
+                figures[f"{part}_lines_per_s"] = speeds[0]
                 figures[f"{part}_speedup_2"] = round(speeds[1] / speeds[0], 3)
     print(json.dumps(figures))
 
