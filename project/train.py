@@ -15,7 +15,8 @@ from project.training import Settings
 @click.option("--seed", required=True, type=click.IntRange(0))
 def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     entry_point.leave_run()
-    settings = Settings(seed=seed, epochs=epochs, start_from=start_from)
+    rate = Settings.learning_rate / (3 if start_from else 1)  # gently, where something is known already
+    settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
     lines_of = {"train": 4000, "validation": 400, "test": 400}  # of the synthetic data
     with processes.together():
         data_set = experiment.load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
