@@ -22,7 +22,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project import inference
 from project.charset import BLANK, Charset
 from project.confidence import Calibration, tempered
-from project.decoding import BEAM_WIDTH, LanguageModel, align, candidates, decode
+from project.decoding import BEAM_WIDTH, LanguageModel, align, best_path_spans, candidates, decode
 from project.images import FRAME_WIDTH, MIN_SIDE, Place, batch, placed_line_image, width_batches
 from project.ngram import NGram
 from project.registry import version_uri
@@ -162,14 +162,15 @@ class Recognizer:
         left, others = 1 - confidences[0], confidences[1:].sum()
         confidences[1:] *= min(1, left / others) if others else 1  # a high temperature makes much of many
         labels = found[0][0]
+        if decoder == "best_path":  # it is the most probable path of its labels, and need not be looked for
+            spans = [(start, stop) for _, start, stop in best_path_spans(log_probs)]
+        else:
+            spans = align(log_probs, labels)
+        surest = [log_probs[start:stop, label].max() for label, (start, stop) in zip(labels, spans, strict=True)]
+        confident = tempered(np.exp(surest), calibration.character).tolist()
         characters = [
-            Character(
-                self.charset.decode([label]),
-                float(tempered(np.exp(log_probs[start:stop, label].max()), calibration.character)),
-                start * FRAME_WIDTH,
-                stop * FRAME_WIDTH,
-            )
-            for label, (start, stop) in zip(labels, align(log_probs, labels), strict=True)
+            Character(self.charset.decode([label]), confidence, start * FRAME_WIDTH, stop * FRAME_WIDTH)
+            for label, (start, stop), confidence in zip(labels, spans, confident, strict=True)
         ]
         texts = [self.charset.decode(labels) for labels, _ in found]
         rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
