@@ -4,7 +4,7 @@
 
 With --model-version a registered version is asked, else the base model. Without --data the log-probs are made up,
 T = 256 and C = 96: peaked as a trained network's, and flat, which is the worst that can come. fast-ctc-decode takes
-part where it is installed; it knows no n-gram. Prints a table, then one line of JSON; times are the median of
+part where it is installed; it knows no n-gram. Prints a table, then one line of JSON; times are CPU time, the median of
 `--runs`, in ms a line.
 """
 
@@ -72,9 +72,9 @@ def timed(decoder: Callable[[np.ndarray], str], lines: Sequence[np.ndarray], run
     """Median ms a line, and what was read."""
     seconds = []
     for _ in range(runs):
-        started = time.perf_counter()
+        started = time.process_time()
         texts = [decoder(line) for line in lines]
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     return 1000 * statistics.median(seconds) / len(lines), texts
 
 
