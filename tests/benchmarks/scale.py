@@ -79,11 +79,12 @@ def measured(command: list[str], folder: Path, threads: int) -> dict[str, float]
 
 
 def tree_rss(process: psutil.Process) -> int:
-    """Bytes of a process and all that it started, added up."""
+    """Bytes of a process and all that it started, added up; one that is new may still be its parent's copy."""
     total = 0
     try:
         for one in (process, *process.children(recursive=True)):
-            total += one.memory_info().rss
+            if time.time() - one.create_time() > 1:
+                total += one.memory_info().rss
     except psutil.NoSuchProcess:  # one that has just ended
         pass
     return total
