@@ -53,7 +53,6 @@ def run(name: str, command: click.Command) -> None:
     """
     start_log(name)
     log.info("started: %s", " ".join(sys.argv[1:]))
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # what we print last stays the last line
     run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may let go of it
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, interrupt)
