@@ -138,7 +138,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
             best = min(history, key=lambda figures: figures["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             version = registry.version_of_run(run_id) or register(
-                tune(Recognizer.of(network, data.charset, settings.height), settings, data),
+                tune(run_id, Recognizer.of(network, data.charset, settings.height), settings, data),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -268,7 +268,13 @@ def log_curves(name: str, history: list[dict[str, float]]) -> None:
         plt.close(figure)
 
 
-def tune(recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:
+def log_once(run_id: str, figures: dict[str, float]) -> None:
+    """Log figures of the run as a whole, unless MLflow has them: the run may have been killed just after that."""
+    if not figures.keys() <= mlflow.MlflowClient().get_run(run_id).data.metrics.keys():
+        mlflow.log_metrics(figures)
+
+
+def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:
     """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it.
 
     The language model is counted from the training transcriptions, and from the user's text file if there is one.
@@ -277,7 +283,7 @@ def tune(recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:
     if settings.texts:
         texts += map(dataset.normalize, Path(settings.texts).expanduser().read_text("utf-8").splitlines())
     recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"])
-    mlflow.log_metrics(figures)
+    log_once(run_id, figures)
     figure = pictures.reliability_diagram(outcomes)
     mlflow.log_figure(figure, "reliability.png")
     plt.close(figure)
@@ -293,12 +299,9 @@ def log_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFra
     """
     lines, _ = compare(Recognizer.from_registry(version), data.rows[data.rows["split"] == "test"], images=data.images)
     figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
-    client = mlflow.MlflowClient()
-    if "test_lines.json" not in {file.path for file in client.list_artifacts(run_id)}:
+    if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:
         mlflow.log_table(lines, "test_lines.json")  # it would add to the table
-    logged = figures | {"test_ece": calibration_error(lines)}
-    if not logged.keys() <= client.get_run(run_id).data.metrics.keys():
-        mlflow.log_metrics(logged)
+    log_once(run_id, figures | {"test_ece": calibration_error(lines)})
     return lines, figures
 
 

@@ -16,6 +16,7 @@ from tests.conftest import MLFLOW, free_port, serving
 
 SETTINGS = Settings(epochs=5, width=32, hidden=16, layers=1, patience=1000)
 EPOCHS = list(range(1, SETTINGS.epochs + 1))
+PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}
 CONTEXT = multiprocessing.get_context("forkserver")  # it imports once; each process is a fork of it
 CONTEXT.set_forkserver_preload(["project.experiment"])
 
@@ -100,10 +101,10 @@ def assert_whole(run):
     one version, and each test line once.
     """
     assert run.info.status == "FINISHED"
-    assert {"train_loss", "val_loss", "val_cer", "test_cer"} <= set(run.data.metrics)
+    assert {*PER_EPOCH, "test_cer"} <= set(run.data.metrics)
     for name in run.data.metrics:
         steps = sorted(step for step, _ in history(run, name))
-        assert steps == (EPOCHS if name.startswith(("train_", "val_")) else sorted(set(steps))), name
+        assert steps == (EPOCHS if name in PER_EPOCH else sorted(set(steps))), name
     images = [file.path for file in MlflowClient().list_artifacts(run.info.run_id, "images")]
     assert sorted(int(path.split("+")[2]) for path in images if path.endswith(".webp")) == EPOCHS
     versions = MlflowClient().search_model_versions(f"name = '{registry.MODEL_NAME}' and run_id = '{run.info.run_id}'")
