@@ -105,7 +105,7 @@ def test_a_registered_version_reads_where_nothing_may_be_unpickled(server, train
 
 def test_the_alias_promotes_a_version_and_rolls_it_back(trained):
     client, first = mlflow.MlflowClient(), registry.find_version("champion")
-    second = client.create_model_version(registry.MODEL_NAME, first.source)
+    second = mlflow.register_model(first.source, registry.MODEL_NAME)
     for version in (second.version, first.version):
         client.set_registered_model_alias(registry.MODEL_NAME, "champion", version)
         assert registry.find_version("champion").version == version

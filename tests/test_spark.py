@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import suppress
 from threading import Thread
 
 import mlflow
@@ -68,6 +69,11 @@ def assert_same(read, expected):
     assert list(read["model_version"]) == list(expected["model_version"])
 
 
+def is_executor(process):
+    with suppress(psutil.Error):  # it has ended meanwhile
+        return "CoarseGrainedExecutorBackend" in " ".join(process.cmdline())
+
+
 def test_with_a_worker_killed_in_the_middle_every_line_is_there_once(version, pictures, expected, tmp_path):
     parts = tmp_path / "read"
     parts.mkdir()
@@ -76,8 +82,7 @@ def test_with_a_worker_killed_in_the_middle_every_line_is_there_once(version, pi
     while not list(parts.glob("part-*")):
         assert job.is_alive()
         time.sleep(0.02)
-    below = psutil.Process().children(recursive=True)
-    workers = [process for process in below if "CoarseGrainedExecutorBackend" in " ".join(process.cmdline())]
+    workers = [process for process in psutil.Process().children(recursive=True) if is_executor(process)]
     assert len(workers) == 2
     workers[0].kill()
     assert len(list(parts.glob("part-*"))) < 8
