@@ -3,7 +3,8 @@ import json
 from click.testing import CliRunner
 
 from project import synthetic
-from tests.benchmarks import decoding, inference
+from project.files import BASE
+from tests.benchmarks import active_learning, decoding, inference
 
 
 def test_the_inference_benchmark_ends_with_its_figures_as_json(tmp_path):
@@ -25,3 +26,14 @@ def test_the_decoding_benchmark_compares_decoders_on_made_up_log_probs_and_on_li
         for kind in kinds:
             assert 0 < figures[f"{kind}_best_path_ms"] < figures[f"{kind}_beam_25_ngram_ms"]
             assert (f"{kind}_beam_25_ngram_cer" in figures) == bool(arguments)
+
+
+def test_the_benchmark_of_active_learning_trains_on_each_choice_of_lines(tmp_path):
+    data = synthetic.synthesize(tmp_path, {"train": 20, "validation": 2, "test": 2}, seed=1, jobs=1)
+    arguments = ["--data", str(data), "--start", str(BASE), "--lines", "5,10", "--epochs", "1", "--threads", "1"]
+    ran = CliRunner().invoke(active_learning.main, arguments, catch_exceptions=False)
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert figures["lines"] == 2
+    for number in (5, 10):
+        assert 0 <= figures[f"cer_{number}_by_chance"] < 0.5
+        assert 0 <= figures[f"cer_{number}_least_certain"] < 0.5

@@ -23,6 +23,7 @@ from project.evaluate import compare, error_rates
 from project.images import FRAME_WIDTH
 from project.lines import usable_lines
 from project.recognizer import Recognizer
+from project.store import LineImages, line_images
 from project.training import Settings, train
 
 # How the lines are ranked, the first to be corrected first. lines: `text` as it was read, and `confidence`
@@ -41,13 +42,15 @@ def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([archive.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
 
 
-def train_on(start: Recognizer, corrected: pd.DataFrame, epochs: int, seed: int) -> Recognizer:
-    """The recogniser after it has learned from these rows, as `mlflow run . -P start_from=...` would make it."""
+def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epochs: int, seed: int) -> Recognizer:
+    """The recogniser after it has learned from these rows, as `mlflow run . -P start_from=...` would make it.
+
+    images: the line images of the data set, by the rows' index.
+    """
     held_out = max(1, len(corrected) // 10)
     charset = Charset.from_texts([*corrected["text"], start.charset.characters])
     validation, training = (
-        usable_lines(rows, charset, start.height, FRAME_WIDTH)[0]
-        for rows in (corrected[:held_out], corrected[held_out:])
+        usable_lines(rows, images, charset, FRAME_WIDTH)[0] for rows in (corrected[:held_out], corrected[held_out:])
     )
     settings = Settings(seed=seed, epochs=epochs, patience=epochs, height=start.height, learning_rate=2e-3)
     network, _ = train(settings, charset, training, validation, start=start)
@@ -65,6 +68,7 @@ def main(data: str, start: str, lines: str, epochs: int, seed: int, threads: int
     torch.set_num_threads(threads)
     rows, recognizer = dataset.read_data_set(data), Recognizer.load(start)
     pool, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
+    images = line_images(pool["image"], map(dataset.fingerprint, pool["image"]), recognizer.height)
     readings = read(recognizer, pool)
     pool, readings = pool[readings["error"].isna()], readings[readings["error"].isna()]
     print(f"{'corrected':>9}  {'chosen':26}{'characters':>10}{'test CER':>10}")
@@ -75,7 +79,7 @@ def main(data: str, start: str, lines: str, epochs: int, seed: int, threads: int
         for name, choose in CHOICES.items():
             chosen = np.asarray(choose(readings, np.random.default_rng(seed)))[:number]
             corrected = pool.iloc[np.random.default_rng(seed).permutation(chosen)]
-            after = error_rates(compare(train_on(recognizer, corrected, epochs, seed), test)[0])["cer"]
+            after = error_rates(compare(train_on(recognizer, corrected, images, epochs, seed), test)[0])["cer"]
             print(f"{number:9}  {name:26}{corrected['text'].str.len().sum():10}{after:10.2%}", flush=True)
             figures[f"cer_{number}_{name.replace(' ', '_')}"] = round(after, 4)
     print(json.dumps(figures))
