@@ -20,7 +20,7 @@ from pyarrow.csv import CSVWriter
 from tqdm import tqdm
 
 from project import dataset
-from project.dataset import Row
+from project.dataset import Row, in_chunks
 from project.files import replaced
 from project.images import read_picture
 from project.recognizer import Recognizer
@@ -95,7 +95,7 @@ def transcribe(images: str, parts: Path, recognizer: Recognizer, model_version: 
     """Read the pictures that `parts` lacks. images: see `dataset.stream_rows`."""
     known = read_keys(parts)
     total = sum(1 for _ in pictures_of(images)) if dataset.is_picture_folder(images) else None
-    rows = iter(tqdm(pictures_of(images), desc="transcribing", unit=" lines", total=total, mininterval=1))
+    rows = tqdm(pictures_of(images), desc="transcribing", unit=" lines", total=total, mininterval=1)
     unread = itertools.chain.from_iterable(missing(chunk, known) for chunk in in_chunks(rows, AT_ONCE))
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
@@ -112,11 +112,6 @@ def transcribe(images: str, parts: Path, recognizer: Recognizer, model_version: 
 def pictures_of(images: str) -> Iterator[Row]:
     """The pictures one by one, labelled or not."""
     return dataset.stream_rows(images, labelled=False)
-
-
-def in_chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
-    """Lists of `size` rows; the last may be shorter."""
-    return iter(lambda: list(itertools.islice(rows, size)), [])
 
 
 def missing(rows: list[Row], known: np.ndarray) -> list[Row]:

@@ -1,7 +1,6 @@
 """Entry point `convert`: any data set as `train.parquet`, `validation.parquet`, `test.parquet` and a data card."""
 
 import io
-import itertools
 import json
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -77,9 +76,9 @@ def write_usable(rows: Iterable[Row], path: Path) -> tuple[pd.DataFrame, pd.Data
     """Write the rows that have a picture and a text. Returns them, with a fingerprint `picture` in place of the image,
     and a table `source`, `text`, `reason` of the others."""
     kept, rejected = [], []
-    rows = iter(tqdm(rows, desc="reading", unit=" lines", mininterval=1))
+    rows = tqdm(rows, desc="reading", unit=" lines", mininterval=1)
     with pq.ParquetWriter(path, dataset.schema(COLUMNS)) as writer:
-        while chunk := list(itertools.islice(rows, ROW_GROUP)):
+        for chunk in dataset.in_chunks(rows, ROW_GROUP):
             group = []
             for row in chunk:
                 try:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from project import images
+from project.dataset import in_chunks
 from project.files import replaced
 
 AT_ONCE = 25  # pictures that a worker process is sent together
@@ -94,9 +95,7 @@ def decode_all(pictures: Iterable, count: int, height: int, jobs: int) -> Iterat
     """`decode` in worker processes, in order; as few pictures are in memory as keep the workers busy."""
     cores = joblib.cpu_count() if jobs == -1 else jobs
     jobs = max(1, min(cores, count // 250))  # to start a process takes as long as some hundred pictures
-    pictures = iter(pictures)
-    chunks = iter(lambda: list(itertools.islice(pictures, AT_ONCE)), [])
-    tasks = (joblib.delayed(decode)(chunk, height) for chunk in chunks)
+    tasks = (joblib.delayed(decode)(chunk, height) for chunk in in_chunks(pictures, AT_ONCE))
     return itertools.chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
 
 

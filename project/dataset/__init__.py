@@ -13,7 +13,6 @@ make one of what people have. `data`, wherever it is asked for, is one of these:
 `splits` gives each row a split.
 """
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,15 +23,15 @@ from project.dataset.folders import has_pairs, read_pairs, read_pictures
 from project.dataset.hugging_face import read_hub
 from project.dataset.iam import lines_file, read_iam
 from project.dataset.page_xml import has_pages, read_pages
-from project.dataset.rows import SPLITS, Row, normalize
+from project.dataset.rows import SPLITS, Row, in_chunks, normalize
 from project.dataset.splits import complete_splits, digest, fingerprint, leaks
 from project.dataset.tables import find_tables, read_table, schema
 
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
-    "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "is_picture_folder", "leaks",
-    "normalize", "read_data_set", "read_rows", "schema", "stream_rows", "survey",
+    "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
+    "is_picture_folder", "leaks", "normalize", "read_data_set", "read_rows", "schema", "stream_rows", "survey",
 ]  # fmt: skip
 
 
@@ -51,8 +50,8 @@ def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     tables = []
     for one in data:
         rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(one)))
-        while chunk := list(itertools.islice(rows, CHUNK)):
-            tables.append(pd.DataFrame(chunk, columns=Row._fields).assign(data=str(one)))
+        chunks = in_chunks(rows, CHUNK)
+        tables += [pd.DataFrame(chunk, columns=Row._fields).assign(data=str(one)) for chunk in chunks]
     if not tables:
         raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
     rows = pd.concat(tables, ignore_index=True).rename(columns={"image": "picture"})

@@ -1,11 +1,14 @@
 """One line of a data set, whatever the format that it comes from."""
 
+import itertools
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from project.images import Region
 
 SPLITS = ("train", "validation", "test")
+Item = TypeVar("Item")
 
 
 class Row(NamedTuple):
@@ -22,3 +25,9 @@ class Row(NamedTuple):
 def normalize(text: str) -> str:
     """NFC, every run of white space one space, none at the ends: what a line of ink can tell."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def in_chunks(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` rows, or of what else there are many of; the last may be shorter."""
+    rows = iter(rows)
+    return iter(lambda: list(itertools.islice(rows, size)), [])

@@ -38,7 +38,8 @@ CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = 
 
 def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
-    chunks = archive.in_chunks(iter(tqdm(list(rows.itertuples(index=False, name="Row")), leave=False)), archive.AT_ONCE)
+    rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
+    chunks = dataset.in_chunks(rows, archive.AT_ONCE)
     return pd.concat([archive.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
 
 
