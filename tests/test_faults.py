@@ -35,12 +35,8 @@ KILLS = int(os.environ.get("KILLS", 3))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server, before = Server(tmp_path_factory.mktemp("server")), mlflow.get_tracking_uri()
-    server.start()
-    mlflow.set_tracking_uri(server.uri)
-    yield server
-    mlflow.set_tracking_uri(before)
-    server.stop()
+    with Server(tmp_path_factory.mktemp("server")).used() as server:
+        yield server
 
 
 # --------------------------------------------------------------------------------------------------- kill -9

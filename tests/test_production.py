@@ -55,7 +55,7 @@ def postgresql():
 @pytest.fixture(scope="module")
 def server(postgresql, tmp_path_factory):
     """A tracking server as in the README, with an account for the administrator."""
-    folder, before = tmp_path_factory.mktemp("production"), mlflow.get_tracking_uri()
+    folder = tmp_path_factory.mktemp("production")
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgresql}/accounts\nadmin_username = admin\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
@@ -68,11 +68,8 @@ def server(postgresql, tmp_path_factory):
         MLFLOW_AUTH_ADMIN_PASSWORD=ACCOUNT["MLFLOW_TRACKING_PASSWORD"],
         MLFLOW_FLASK_SERVER_SECRET_KEY="a secret",
     )
-    server.start()
-    mlflow.set_tracking_uri(server.uri)
-    yield server
-    mlflow.set_tracking_uri(before)
-    server.stop()
+    with server.used():
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import logging
 import multiprocessing
 import os
 import signal
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import mlflow
@@ -12,7 +13,7 @@ from mlflow import MlflowClient
 
 from project import experiment, registry, tracking
 from project.training import Settings
-from tests.conftest import MLFLOW, free_port, serving
+from tests.conftest import MLFLOW, at, free_port, serving
 
 SETTINGS = Settings(epochs=5, width=32, hidden=16, layers=1, patience=1000)
 EPOCHS = list(range(1, SETTINGS.epochs + 1))
@@ -37,6 +38,14 @@ class Server:
 
     def stop(self):
         self.running.close()
+
+    @contextmanager
+    def used(self) -> Iterator["Server"]:
+        """The server runs, and the client talks to it."""
+        self.start()
+        with at(self.uri):
+            yield self
+        self.stop()
 
     def signal(self, number):
         os.killpg(self.process.pid, number)

@@ -19,6 +19,7 @@ import torch
 
 from project.experiment import load_data
 from project.training import Settings, train, validate
+from tests.benchmarks.training import lines_per_s
 
 EXPERIMENT = "ablation"
 VARIANTS: dict[str, dict[str, float]] = {
@@ -55,10 +56,9 @@ def try_out(settings: Settings, data: str) -> dict[str, float]:
 
     network, history = train(settings, prepared.charset, lines["train"], lines["validation"], log_epoch)
     best = validate(network, prepared.charset, lines["validation"], settings.batch_width)
-    per_line = [1 / figures["train_lines_per_s"] for figures in history]  # seconds
     return {
         "val_cer": round(best.figures["val_cer"], 4),
-        "train_lines_per_s": round(len(per_line) / sum(per_line), 1),
+        "train_lines_per_s": lines_per_s(history),
         "epochs": len(history),
     }
 
@@ -76,7 +76,7 @@ def draw(table: pd.DataFrame, title: str) -> plt.Figure:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset.py, or synthetic.")
+@click.option("--data", required=True, help="A data set as in project/dataset, or synthetic.")
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--variant", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="Only these.")

@@ -111,7 +111,7 @@ def rate(step: Callable[[list], list], inputs: list, size: int) -> float:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset.py; its test split is read.")
+@click.option("--data", required=True, help="A data set as in project/dataset; its test split is read.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--lines", default=200, type=click.IntRange(1))
 @click.option("--engine", "engines", multiple=True, type=click.Choice(list(ENGINES)), help="Only these.")

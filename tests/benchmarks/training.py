@@ -11,6 +11,7 @@ over the whole training without validation, and the peak memory of the process. 
 import json
 import math
 import resource
+import statistics
 
 import click
 import torch
@@ -37,9 +38,8 @@ def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None
 
     network, history = train(settings, prepared.charset, lines["train"], lines["validation"], show)
     test = validate(network, prepared.charset, lines["test"], settings.batch_width)
-    per_line = [1 / figures["train_lines_per_s"] for figures in history]  # seconds
     figures = {
-        "train_lines_per_s": round(len(per_line) / sum(per_line), 1),
+        "train_lines_per_s": lines_per_s(history),
         "val_cer": round(min(figures["val_cer"] for figures in history), 4),
         "test_cer": round(test.figures["val_cer"], 4),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -49,8 +49,13 @@ def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None
         print(json.dumps(figures))
 
 
+def lines_per_s(history: list[dict[str, float]]) -> float:
+    """Of the whole training, from those of its epochs, which have as many lines each."""
+    return round(statistics.harmonic_mean(figures["train_lines_per_s"] for figures in history), 1)
+
+
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset.py, or synthetic.")
+@click.option("--data", required=True, help="A data set as in project/dataset, or synthetic.")
 @click.option("--minutes", default=math.inf, type=click.FloatRange(min=0, min_open=True))
 @click.option("--epochs", default=10_000, type=click.IntRange(1))
 @click.option("--threads", default=2, type=click.IntRange(1))
