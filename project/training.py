@@ -104,6 +104,7 @@ def train(
     if start:
         take_over(network, charset, settings.height, start)
     network = network.to(device, memory_format=torch.channels_last)
+    network.shortcut.requires_grad_(settings.shortcut_weight > 0)  # several processes wait for all that learns
     both_heads = processes.parallel(BothHeads(network))
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
@@ -145,10 +146,13 @@ def train(
             images, widths = augment(images, widths, settings.augmentation)
             log_probs, shortcut_log_probs, input_lengths = both_heads(images, widths)  # (T, N, C) twice, (N,)
             loss = ctc_loss(log_probs, targets, input_lengths, target_lengths)
-            shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
-            objective = (loss + settings.shortcut_weight * shortcut_loss) / all_lengths[chosen].sum()
+            objective = loss
+            if settings.shortcut_weight:
+                shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
+                objective = loss + settings.shortcut_weight * shortcut_loss
             optimizer.zero_grad()
-            (objective * processes.count()).backward()  # gradients are averaged over the processes
+            # a character's share of it; gradients are averaged over the processes
+            (objective / all_lengths[chosen].sum() * processes.count()).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
             optimizer.step()
 
