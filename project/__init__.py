@@ -6,7 +6,7 @@ texts        English that is worth writing by hand: prose and records; no text i
 synthetic    text + a handwriting font -> a line image: the embedded default data
 charset      text <-> labels
 store        the line images of a data set, decoded once and kept in a file
-lines        rows of a data set -> lines that the network can learn from
+lines        data sets -> lines that the network can learn from, by split
 augmentation a batch -> a varied batch (training only)
 processes    the processes that train together, and what they tell each other
 crnn         line images -> log-probs, in torch: the network that is trained
@@ -25,6 +25,8 @@ training     lines + settings -> a trained network
 evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 tracking     what MLflow is told while a network trains, even when nobody listens
+checkpoints  which checkpoint file is a run's own
+report       what a run leaves in MLflow beside the figures of its epochs
 experiment   one training run in MLflow, from data and settings to a registered version
 archive      any number of pictures -> a table of what is written in them: in parts, and resumable
 spark        the same on Apache Spark

@@ -1,14 +1,19 @@
-"""Rows of a data set -> lines that the network can learn from."""
+"""Data sets -> lines that the network can learn from, by split."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from project import dataset, synthetic
 from project.charset import Charset
-from project.store import LineImages
+from project.images import FRAME_WIDTH
+from project.store import LineImages, line_images
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,54 @@ class Lines(Sequence[Line]):
     def __getitem__(self, index: int) -> Line:
         text = self._texts.iloc[index]
         return Line(self._images[self._texts.index[index]], text, self._charset.encode(text))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set that is ready to train on: its rows, their line images by the index of `rows`, and those that can
+    be learnt from as lines, by split.
+    """
+
+    sources: tuple[str, ...]
+    locations: tuple[str, ...]
+    rows: pd.DataFrame
+    digest: str
+    charset: Charset
+    images: LineImages
+    lines: dict[str, Lines]
+    rejected: pd.DataFrame
+    leaks: pd.DataFrame
+
+
+def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, int], characters: str = "") -> Data:
+    """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
+
+    The charset is every character of the training transcriptions, and those of `characters`.
+    """
+    locations = [
+        str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
+    ]
+    rows = dataset.survey(*locations, seed=seed)
+    texts = rows.loc[rows["split"] == "train", "text"]
+    if not any(texts):
+        raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
+    charset = Charset.from_texts([*texts, characters])
+    pictures_again = (row.image for location in locations for row in dataset.stream_rows(location))
+    images = line_images(pictures_again, rows["picture"], height)
+    usable = {
+        split: usable_lines(rows[rows["split"] == split], images, charset, FRAME_WIDTH) for split in dataset.SPLITS
+    }
+    rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
+    if len(rejected):
+        log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
+    leaks = dataset.leaks(rows, rows["picture"])
+    if len(leaks):
+        log.warning(
+            "%d rows are in two splits, by picture or by text and writer; the run's leaks.csv lists them", len(leaks)
+        )
+    lines = {split: lines for split, (lines, _) in usable.items()}
+    digest = dataset.digest(rows, rows["picture"])
+    return Data(data, tuple(locations), rows, digest, charset, images, lines, rejected, leaks)
 
 
 def widths_of(lines: Sequence[Line]) -> np.ndarray:

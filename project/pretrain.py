@@ -10,6 +10,7 @@ from project import entry_point, experiment
 from project.decoding import DECODERS
 from project.evaluate import calibration_error, compare, error_rates
 from project.files import replaced
+from project.lines import Data, load_data
 from project.recognizer import Recognizer
 from project.training import Settings
 
@@ -33,7 +34,7 @@ def figures_by_set(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
     ).round(4)
 
 
-def write_card(folder: Path, data: experiment.Data) -> pd.DataFrame:
+def write_card(folder: Path, data: Data) -> pd.DataFrame:
     """Measure the base model in `folder` on the test splits; returns the table, which becomes the end of its card."""
     recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
     figures = pd.concat(
@@ -55,7 +56,7 @@ def write_card(folder: Path, data: experiment.Data) -> pd.DataFrame:
 def main(data: str, synthetic_lines: int, minutes: float, seed: int, output: str) -> None:
     entry_point.leave_run()
     settings = Settings(seed=seed, epochs=1000, patience=1000, minutes=minutes, learning_rate=4e-3)
-    data_set = experiment.load_data(
+    data_set = load_data(
         *data.split(","), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH,
     )  # fmt: skip

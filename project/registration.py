@@ -1,5 +1,6 @@
 """A trained recogniser -> a registered version of both MLflow models, which differ in what they take and answer."""
 
+import hashlib
 import importlib.metadata
 import io
 import shutil
@@ -16,9 +17,10 @@ from mlflow.types.schema import Array, Object, Property
 from PIL import Image
 
 from project.charset import BLANK
-from project.images import MIN_SIDE
+from project.files import BASE, TEST_INPUTS
+from project.images import MIN_SIDE, read_picture
 from project.recognizer import Recognizer
-from project.registry import MODEL_NAME, READER_NAME
+from project.registry import MODEL_NAME, READER_NAME, set_alias
 
 REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
@@ -91,6 +93,23 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
         tags = tags | {READER_NAME: str(reader.version)}
         version = registered(MODEL_NAME, _tensor_signature(len(recognizer.charset)), pixels, tags)
     client.set_model_version_tag(READER_NAME, reader.version, MODEL_NAME, version.version)
+    return version
+
+
+def register_base() -> ModelVersion:
+    """The base model that comes with the project as a version of both models, with the alias `base`; the same weights
+    are registered once. Returns that of `MODEL_NAME`.
+    """
+    digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    client = mlflow.MlflowClient()
+    versions = client.search_model_versions(f"name = '{MODEL_NAME}' and tag.weights_digest = '{digest}'")
+    if versions:
+        version = versions[0]
+    else:
+        example = read_picture(min(TEST_INPUTS.glob("*.png")))
+        description = "Reads real hands, English and French: the base model that comes with the project."
+        version = register(Recognizer.load(BASE), example, description, {"run_name": "base", "weights_digest": digest})
+    set_alias(version, "base")
     return version
 
 

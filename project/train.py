@@ -5,6 +5,7 @@ import json
 import click
 
 from project import entry_point, experiment, processes
+from project.lines import load_data
 from project.training import Settings
 
 
@@ -19,7 +20,7 @@ def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
     lines_of = {"train": 4000, "validation": 400, "test": 400}  # of the synthetic data
     with processes.together():
-        data_set = experiment.load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
+        data_set = load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
         champion = experiment.crown([run])

@@ -139,7 +139,7 @@ def at(uri: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base_store(tmp_path_factory) -> str:
     """The URI of a tracking store of its own, without a server, in which the base model is registered."""
-    from project.experiment import register_base
+    from project.registration import register_base
 
     folder = tmp_path_factory.mktemp("base")
     with at(f"sqlite:///{folder}/mlflow.db"):

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from project import dataset, experiment, registry, tracking
+from project import dataset, experiment, registry, report, tracking
+from project.checkpoints import CHECKPOINTS
+from project.lines import load_data
 from project.recognizer import Recognizer
+from project.registration import register_base
 from project.training import Settings
 from tests.conftest import MLFLOW
 
@@ -32,7 +35,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(store, table):
-    return experiment.load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
+    return load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins
     assert mlflow.get_run(resumed.run_id).info.status == "FINISHED"
     for name in ("train_loss", "val_loss", "val_cer"):
         assert history(resumed.run_id, name) == history(twins[0].run_id, name)
-    assert not list(experiment.CHECKPOINTS.glob("*.pt"))
+    assert not list(CHECKPOINTS.glob("*.pt"))
 
 
 def test_a_run_that_had_finished_is_not_trained_again_until_it_is_let_go(data, twins):
@@ -129,7 +132,7 @@ def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):
     def broken(*arguments):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(experiment, "log_curves", broken)
+    monkeypatch.setattr(report, "log_curves", broken)
     with pytest.raises(OSError, match="No space left"):
         experiment.run("broken", "Does it say so?", SETTINGS, data)
     (run,) = mlflow.search_runs(filter_string="run_name = 'broken'", output_format="list")
@@ -161,8 +164,8 @@ def test_a_run_can_start_from_a_registered_version(data, twins):
 
 
 def test_the_base_model_is_registered_once(twins):
-    version = experiment.register_base()
-    assert experiment.register_base().version == version.version
+    version = register_base()
+    assert register_base().version == version.version
     assert registry.find_version("base").version == version.version
     reader = Recognizer.from_registry(version)
     assert not reader.charset.unknown("Où est né l'œuvre? ABC xyz 0189 {|}~")
@@ -171,9 +174,7 @@ def test_the_base_model_is_registered_once(twins):
 def test_several_data_sets_are_read_as_one(store, table, tmp_path):
     rows = dataset.read_rows(table).query("split == 'train'").head(5)
     rows.to_parquet(tmp_path / "more.parquet")
-    both = experiment.load_data(
-        str(table), str(tmp_path / "more.parquet"), height=36, seed=1, synthetic_lines={}, characters="€"
-    )
+    both = load_data(str(table), str(tmp_path / "more.parquet"), height=36, seed=1, synthetic_lines={}, characters="€")
     assert len(both.lines["train"]) == 24 + 5
     assert not both.charset.unknown("€")
 
@@ -188,7 +189,7 @@ def test_the_summary_has_a_row_for_each_run(twins):
 def test_training_rows_without_any_text_are_told(store, tmp_path):
     pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4}).to_csv(tmp_path / "empty.csv", index=False)
     with pytest.raises(ValueError, match="training rows has a text"):
-        experiment.load_data(str(tmp_path / "empty.csv"), height=40, seed=1, synthetic_lines={})
+        load_data(str(tmp_path / "empty.csv"), height=40, seed=1, synthetic_lines={})
 
 
 def run_main(checkout, folder, *parameters):

@@ -14,7 +14,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from project import experiment, files, training
+from project import files, training
+from project.lines import load_data
 from tests.trainings import (
     CONTEXT,
     EPOCHS,
@@ -212,7 +213,7 @@ def disk():
 
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_old_one(table, tmp_path, disk):
-    data = experiment.load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
+    data = load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
     lines, checkpoint = (data.charset, data.lines["train"], data.lines["validation"]), tmp_path / "checkpoint.pt"
     _, whole = training.train(SETTINGS, *lines)
     with pytest.raises(OSError, match="File too large"):

@@ -12,6 +12,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from project import experiment, registry, tracking
+from project.lines import load_data
 from project.training import Settings
 from tests.conftest import MLFLOW, at, free_port, serving
 
@@ -69,7 +70,7 @@ def train(name, table, folder, uri, holds, environment):
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     logging.basicConfig(level=logging.INFO, force=True)
-    data = experiment.load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
+    data = load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
     experiment.crown([experiment.run(name, "Does it hold?", SETTINGS, data)])
     print("done", flush=True)
 

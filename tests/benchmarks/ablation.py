@@ -17,7 +17,7 @@ import mlflow
 import pandas as pd
 import torch
 
-from project.experiment import load_data
+from project.lines import load_data
 from project.training import Settings, train, validate
 from tests.benchmarks.training import lines_per_s
 

@@ -128,7 +128,8 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
         folder = Path(kept)
         write_data(data, {*wanted, workers_lines}, folder)
         if {"transcribe", "loop", "spark"} & {*parts}:
-            measured(["-c", "from project import experiment; experiment.register_base(); print({})"], folder, threads)
+            register = "from project.registration import register_base; register_base(); print({})"
+            measured(["-c", register], folder, threads)
         for part in parts:
             speeds, peaks = [], []
             for lines, command, own_threads in commands[part]:

@@ -28,10 +28,10 @@ import numpy as np
 import psutil
 
 from project import dataset
-from project.experiment import register_base
 from project.files import BASE
 from project.images import read_picture
 from project.recognizer import Recognizer
+from project.registration import register_base
 from tests.conftest import ROOT, free_port, serving
 
 CLIENTS = (1, 4, 16, 64)

@@ -17,7 +17,7 @@ import click
 import torch
 
 from project import processes
-from project.experiment import load_data
+from project.lines import load_data
 from project.training import Settings, train, validate
 
 
