@@ -16,8 +16,12 @@ class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
         self.recognizer = Recognizer.load(context.artifacts["recognizer"])
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict | None = None) -> list:
+        return self.answers(model_input, params)
+
+    def answers(self, pixels: np.ndarray, params: dict | None) -> list:
+        """The same: what `invocation` asks both models for."""
         try:
-            line_images = [self.recognizer.line_image(picture) for picture in pictures_of(model_input)]
+            line_images = [self.recognizer.line_image(picture) for picture in pictures_of(pixels)]
         except ValueError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
         return answer(self.recognizer.log_probs(line_images))

@@ -51,11 +51,13 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 @click.option("--data", required=True, help="Tables or folders, separated by commas; `synthetic` is one of them.")
 @click.option("--synthetic-lines", required=True, type=click.IntRange(10))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")
-def main(data: str, synthetic_lines: int, minutes: float, seed: int, output: str) -> None:
+def main(data: str, synthetic_lines: int, minutes: float, start_from: str, seed: int, output: str) -> None:
     entry_point.leave_run()
-    settings = Settings(seed=seed, epochs=1000, patience=1000, minutes=minutes, learning_rate=4e-3)
+    rate = 4e-3 / (2 if start_from else 1)
+    settings = Settings(seed, epochs=1000, patience=1000, minutes=minutes, learning_rate=rate, start_from=start_from)
     data_set = load_data(
         *data.split(","), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH,
