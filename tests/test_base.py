@@ -1,6 +1,9 @@
 """The base model that comes with the project, on whatever picture comes, and on real hands where they are at hand."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from project.files import BASE, TEST_INPUTS, transcription_of
 from project.images import read_picture
 from project.metrics import cer
 from project.recognizer import Recognizer
+from tests.conftest import ROOT
 from tests.test_lines import REAL_DATA
 
 LINE = TEST_INPUTS / "indie-flower-7.png"
@@ -93,3 +97,22 @@ def test_it_reads_real_hands(base, name):
     rows = dataset.read_rows(REAL_DATA / name)
     lines, _ = compare(base, rows[rows["split"] == "validation"].head(100))
     assert error_rates(lines)["cer"] < 0.3
+
+
+def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/README.md").write_text("# Mine\n\n## What it reads\n\nold figures\n")
+    command = [sys.executable, "-m", "project.pretrain", f"--data={table}", "--synthetic-lines=10", "--minutes=0.05"]
+    command += ["--start-from=base", "--seed=1", "--output=out"]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("# Mine")
+    assert "old figures" not in card
+    assert card.count("| best_path") == 1
+    made = Recognizer.load(tmp_path / "out")
+    assert set("aZ9é€") <= set(made.charset.characters)
+    assert not list((tmp_path / "checkpoints").glob("*.pt"))
+    picture = table.parent / "0.png"
+    assert read(made, picture)[0] == "a"  # the base model does, and three seconds do not undo it
