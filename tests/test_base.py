@@ -114,5 +114,5 @@ def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_
     made = Recognizer.load(tmp_path / "out")
     assert set("aZ9é€") <= set(made.charset.characters)
     assert not list((tmp_path / "checkpoints").glob("*.pt"))
-    picture = table.parent / "0.png"
-    assert read(made, picture)[0] == "a"  # the base model does, and three seconds do not undo it
+    text = transcription_of(LINE)
+    assert cer([text], read(made, LINE)) < 0.5  # the base model's knowledge, which three seconds do not undo
