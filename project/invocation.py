@@ -9,10 +9,11 @@ import io
 import logging
 import os
 import signal
+import socket
+import struct
 import warnings
 from contextlib import suppress
 from http import HTTPStatus
-from multiprocessing.connection import Connection
 
 import mlflow
 import numpy as np
@@ -24,6 +25,8 @@ from PIL import Image
 
 from project.images import FORMATS, MAX_PIXELS, picture_bytes
 
+READY = b"!"  # what a worker says first
+BODY, ANSWER = struct.Struct("!I"), struct.Struct("!HI")  # what goes before them: the size; the HTTP status and size
 MAX_ROWS = 32  # of a request
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 
@@ -34,19 +37,21 @@ class Refused(Exception):
     """A request that is not answered: the HTTP status, and what is wrong with it."""
 
 
-def work(connection: Connection, folder: str, threads: int) -> None:
-    """Load the model in `folder`, say so, and answer the bodies that come, until the connection ends.
+def work(connection: socket.socket, folder: str, threads: int) -> None:
+    """Load the model in `folder`, send `READY`, and answer the bodies that come, until the connection ends.
 
-    An answer is an HTTP status and JSON. The network uses so many threads.
+    A body comes after its size (`BODY`), an answer goes after its HTTP status and size (`ANSWER`). The network uses so
+    many threads.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group, but the front ends first
     os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     model = mlflow.pyfunc.load_model(folder)
     gc.freeze()  # the garbage collector need not look through all that was imported again and again
-    connection.send("ready")
-    with suppress(EOFError):
-        while True:
-            connection.send(answer(model, connection.recv_bytes()))
+    connection.sendall(READY)
+    with connection.makefile("rb") as received, suppress(BrokenPipeError):
+        while size := received.read(BODY.size):
+            status, content = answer(model, received.read(*BODY.unpack(size)))
+            connection.sendall(ANSWER.pack(status, len(content)) + content)
 
 
 def answer(model: PyFuncModel, body: bytes) -> tuple[int, bytes]:

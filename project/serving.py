@@ -8,8 +8,8 @@ import asyncio
 import logging
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import h11
@@ -35,39 +35,42 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """A process that has loaded the model. What its methods do takes time: they are for threads."""
+    """A process that has loaded the model, and a socket to it."""
 
     def __init__(self, *arguments):
         self.arguments = arguments  # of `invocation.work`
-        self.start()
 
-    def start(self) -> None:
+    async def start(self) -> "Worker":
         """EOFError if the process cannot load the model."""
-        self.connection, theirs = multiprocessing.Pipe()
+        ours, theirs = socket.socketpair()
         process = multiprocessing.get_context("spawn").Process
         self.process = process(target=invocation.work, args=(theirs, *self.arguments), daemon=True)
         self.process.start()
         theirs.close()
-        self.connection.recv()
+        self.received, self.sent = await asyncio.open_connection(sock=ours, limit=MAX_BODY)
+        await self.received.readexactly(len(invocation.READY))
+        return self
 
-    def answer(self, body: bytes) -> tuple[int, bytes]:
+    async def answer(self, body: bytes) -> tuple[int, bytes]:
         """HTTP status and JSON. EOFError or OSError (TimeoutError is one) if the process is lost."""
-        self.connection.send_bytes(body)
-        if not self.connection.poll(LONGEST):
-            raise TimeoutError(f"no answer within {LONGEST} s")
-        return self.connection.recv()
+        async with asyncio.timeout(LONGEST):
+            self.sent.write(invocation.BODY.pack(len(body)))
+            self.sent.write(body)
+            await self.sent.drain()
+            status, size = invocation.ANSWER.unpack(await self.received.readexactly(invocation.ANSWER.size))
+            return status, await self.received.readexactly(size)
 
-    def restart(self) -> None:
+    async def restart(self) -> None:
+        self.sent.transport.abort()
         self.process.kill()
-        self.process.join()
-        self.start()
+        await asyncio.to_thread(self.process.join)
+        await self.start()
 
 
 class Front:
     """Takes requests in as long as there is room, and hands each to a worker that is free."""
 
     def __init__(self, model: str, workers: int):
-        self.threads = ThreadPoolExecutor(workers)
         self.arguments = (model, max(1, joblib.cpu_count() // workers))  # the workers share the cores
         self.size = workers
         self.waiting = self.held = 0
@@ -76,21 +79,18 @@ class Front:
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """The server is up when all workers are."""
         self.free = asyncio.LifoQueue()  # who was free last has the warmest caches
-        for worker in await asyncio.gather(*(self.in_thread(Worker, *self.arguments) for _ in range(self.size))):
+        for worker in await asyncio.gather(*(Worker(*self.arguments).start() for _ in range(self.size))):
             self.free.put_nowait(worker)
         yield
-
-    def in_thread(self, function: Callable, *arguments) -> Awaitable:
-        return asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
 
     async def answer(self, body: bytes) -> tuple[int, bytes]:
         """HTTP status and JSON from a worker; a worker that is lost on the way is replaced."""
         worker = await self.free.get()
         try:
-            return await self.in_thread(worker.answer, body)
+            return await worker.answer(body)
         except (EOFError, OSError) as error:
             log.error("a worker was lost: %r", error)
-            await self.in_thread(worker.restart)
+            await worker.restart()
             return 500, invocation.error_body(500, "the server could not cope with this request")
         finally:
             self.free.put_nowait(worker)

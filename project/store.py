@@ -31,7 +31,7 @@ class LineImages:
 
     def __init__(self, folder: Path):
         about = json.loads((folder / "about.json").read_text("utf-8"))
-        self._height, self._reasons = about["height"], about["reasons"]
+        self.height, self._reasons = about["height"], about["reasons"]
         index = safetensors.numpy.load_file(folder / "index.safetensors")
         self.widths, self._starts = index["widths"], index["starts"]  # (rows,), (rows + 1,)
         self._file = (folder / "images").open("rb", buffering=0)
@@ -41,7 +41,7 @@ class LineImages:
         width = self.width(row)
         self._file.seek(self._starts[row])
         pixels = zlib.decompress(self._file.read(self._starts[row + 1] - self._starts[row]))
-        return np.frombuffer(pixels, np.uint8).reshape(1, self._height, width)
+        return np.frombuffer(pixels, np.uint8).reshape(1, self.height, width)
 
     def width(self, row: int) -> int:
         """ValueError says why a row has no line image."""

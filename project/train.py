@@ -23,7 +23,7 @@ def main(data: str, epochs: int, start_from: str, seed: int) -> None:
         data_set = load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
-        champion = experiment.crown([run])
+        champion = experiment.crown([run], data_set)
         print(experiment.summary([run], champion).to_string())
         print(json.dumps({**run.figures, "version": int(run.version.version), "epochs": len(run.history)}))
 

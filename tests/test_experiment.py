@@ -143,13 +143,25 @@ def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
     client = mlflow.MlflowClient()
     best = twins[1].version
     client.set_model_version_tag(registry.MODEL_NAME, best.version, "val_cer", "0.001")
-    assert experiment.crown(twins).version == best.version
+    assert experiment.crown(twins, data).version == best.version
     other = client.create_model_version(
         registry.MODEL_NAME, best.source, tags={"data_digest": "of other data", "val_cer": "0.0001"}
     )
-    assert experiment.crown(twins).version == best.version
+    assert experiment.crown(twins, data).version == best.version
     assert registry.find_version("champion").version == best.version
     assert registry.find_version("latest").version == other.version
+
+
+def test_a_champion_of_other_data_stays_if_it_reads_these_better(data, twins):
+    client = mlflow.MlflowClient()
+    other = client.create_model_version(
+        registry.MODEL_NAME, twins[0].version.source, tags={"data_digest": "of other data", "val_cer": "0"}
+    )
+    for cer, champion in (("100", other), ("-1", twins[0].version)):  # what `other` reads lies between
+        for run in twins:
+            client.set_model_version_tag(registry.MODEL_NAME, run.version.version, "val_cer", cer)
+        registry.set_alias(other, "champion")
+        assert experiment.crown(twins, data).version == champion.version
 
 
 def test_a_run_can_start_from_a_registered_version(data, twins):
@@ -179,8 +191,8 @@ def test_several_data_sets_are_read_as_one(store, table, tmp_path):
     assert not both.charset.unknown("€")
 
 
-def test_the_summary_has_a_row_for_each_run(twins):
-    table = experiment.summary(twins, experiment.crown(twins))
+def test_the_summary_has_a_row_for_each_run(data, twins):
+    table = experiment.summary(twins, experiment.crown(twins, data))
     assert list(table.index) == ["twin", "twin"]
     assert list(table["champion"]).count("*") == 1
     assert table["test_cer"].iloc[0] == f"{twins[0].figures['test_cer']:.1%}"

@@ -367,10 +367,11 @@ def test_more_requests_than_fit_are_refused_and_the_others_answered(impatient):
 
 
 @pytest.mark.parametrize("fault", ["kill", "suspend"])
-def test_a_worker_that_is_lost_or_hangs_is_replaced(impatient, fault):
+@pytest.mark.parametrize("rows", [1, 30])  # what a socket holds, and far more
+def test_a_worker_that_is_lost_or_hangs_is_replaced(impatient, fault, rows):
     worker = next(process for process in impatient.processes() if "spawn_main" in " ".join(process.cmdline()))
     getattr(worker, fault)()
-    status, answer = impatient.post({"inputs": [PICTURE]})
+    status, answer = impatient.post({"inputs": [PICTURE] * rows})
     assert (status, answer["error_code"]) == (500, "INTERNAL_SERVER_ERROR")
     assert impatient.text()
     assert not worker.is_running()

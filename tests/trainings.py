@@ -71,7 +71,7 @@ def train(name, table, folder, uri, holds, environment):
         os.dup2(said.fileno(), 2)
     logging.basicConfig(level=logging.INFO, force=True)
     data = load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
-    experiment.crown([experiment.run(name, "Does it hold?", SETTINGS, data)])
+    experiment.crown([experiment.run(name, "Does it hold?", SETTINGS, data)], data)
     print("done", flush=True)
 
 
