@@ -16,6 +16,7 @@ DECODERS = ("best_path", "beam")
 BEAM_WIDTH = 25  # prefixes
 LEAST = 1e-4  # a label less probable than this in a frame is not worth trying
 MOST = 24  # labels that are tried in a frame, the most probable ones
+SCALED = 4  # frames after which probabilities are scaled up: e^-99, what `recognizer` answers at least, to that power
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,13 @@ def log_probability(log_probs: np.ndarray, labels: Sequence[int]) -> float:
     extended, skips = trellis(labels)  # (S,) each
     arrived, log_scale = np.zeros(len(extended) + 2), 0.0  # two more in front, from where nothing comes
     arrived[2] = 1  # before the first frame, as if after a blank
-    for step in np.exp(log_probs[:, extended], dtype=float):
+    for frame, step in enumerate(np.exp(log_probs[:, extended], dtype=float)):
         arrived[2:] = (arrived[2:] + arrived[1:-1] + arrived[:-2] * skips) * step
-        scale = arrived.sum()
-        if scale == 0:
-            return -math.inf
-        arrived, log_scale = arrived / scale, log_scale + math.log(scale)
+        if frame % SCALED == 0:
+            scale = arrived.sum()
+            if scale == 0:
+                return -math.inf
+            arrived, log_scale = arrived / scale, log_scale + math.log(scale)
     ended = arrived[2:][-2:].sum()
     return log_scale + math.log(ended) if ended else -math.inf
 
