@@ -153,15 +153,20 @@ def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
 
 
 def test_a_champion_of_other_data_stays_if_it_reads_these_better(data, twins):
-    client = mlflow.MlflowClient()
-    other = client.create_model_version(
-        registry.MODEL_NAME, twins[0].version.source, tags={"data_digest": "of other data", "val_cer": "0"}
-    )
-    for cer, champion in (("100", other), ("-1", twins[0].version)):  # what `other` reads lies between
-        for run in twins:
-            client.set_model_version_tag(registry.MODEL_NAME, run.version.version, "val_cer", cer)
-        registry.set_alias(other, "champion")
-        assert experiment.crown(twins, data).version == champion.version
+    client, these = mlflow.MlflowClient(), dataclasses.replace(data, digest="these")
+
+    def version(digest, cer):
+        tags = {"data_digest": digest, "val_cer": cer}
+        return client.create_model_version(registry.MODEL_NAME, twins[0].version.source, tags=tags)
+
+    champion = version("others", "0")
+    worse = version("these", "100")  # what the champion reads here lies between this and the next
+    registry.set_alias(champion, "champion")
+    assert experiment.crown([], these).version == champion.version
+    better = version("these", "-1")
+    assert experiment.crown([], these).version == better.version
+    for made in (champion, worse, better):
+        client.delete_model_version(made.name, made.version)
 
 
 def test_a_run_can_start_from_a_registered_version(data, twins):
