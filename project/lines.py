@@ -75,9 +75,7 @@ def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, 
     charset = Charset.from_texts([*texts, characters])
     pictures_again = (row.image for location in locations for row in dataset.stream_rows(location))
     images = line_images(pictures_again, rows["picture"], height)
-    usable = {
-        split: usable_lines(rows[rows["split"] == split], images, charset, FRAME_WIDTH) for split in dataset.SPLITS
-    }
+    usable = {split: usable_lines(rows[rows["split"] == split], images, charset) for split in dataset.SPLITS}
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
@@ -106,9 +104,7 @@ def frames_needed(labels: Sequence[int]) -> int:
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
-def usable_lines(
-    rows: pd.DataFrame, images: LineImages, charset: Charset, frame_width: int
-) -> tuple[Lines, pd.DataFrame]:
+def usable_lines(rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
     """The rows (see `dataset.survey`) that can be learnt from. images: the line image of each, by its index.
 
     Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
@@ -118,7 +114,7 @@ def usable_lines(
     usable, rejected = [], []
     for row in rows.itertuples():
         try:
-            check(images.width(row.Index), row.text, charset, frame_width)
+            check(images.width(row.Index), row.text, charset)
             usable.append(row.Index)
         except ValueError as error:
             rejected.append((row.source, row.text, str(error)))
@@ -130,11 +126,11 @@ def usable_lines(
     )
 
 
-def check(width: int, text: str, charset: Charset, frame_width: int) -> None:
+def check(width: int, text: str, charset: Charset) -> None:
     """ValueError says why a line image of `width` px with this text cannot be learnt from."""
     if not text:
         raise ValueError("the text is empty")
     needed = frames_needed(charset.encode(text))
-    frames = -(-width // frame_width)
+    frames = -(-width // FRAME_WIDTH)
     if frames < needed:
         raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")

@@ -70,12 +70,11 @@ def recognizer_settings(version: ModelVersion) -> dict:
     return mlflow.artifacts.load_dict(f"{version_uri(version)}/artifacts/recognizer/recognizer.json")
 
 
-def language_model(version: ModelVersion) -> LanguageModel | None:
-    """The version's language model, if it has one."""
-    settings = recognizer_settings(version).get("language")
-    if not settings:
+def language_model(version: ModelVersion, settings: dict) -> LanguageModel | None:
+    """The version's language model, if its `recognizer_settings` say that it has one."""
+    if "language" not in settings:
         return None
     with tempfile.TemporaryDirectory() as folder:
         uri = f"{version_uri(version)}/artifacts/recognizer/ngram.safetensors"
         path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-        return LanguageModel(NGram.load(path), **settings)
+        return LanguageModel(NGram.load(path), **settings["language"])

@@ -51,9 +51,10 @@ def main(model_version: str, decoder: str) -> None:
     if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`, which decodes by itself
         texts = [row["text"] for row in predictions]
     else:
-        charset = Charset(registry.recognizer_settings(version)["charset"])
+        settings = registry.recognizer_settings(version)
+        charset = Charset(settings["charset"])
         log_probs = log_probs_of(predictions, len(charset))
-        language = registry.language_model(version) if decoder == "beam" else None
+        language = registry.language_model(version, settings) if decoder == "beam" else None
         texts = [charset.decode(decode(line, decoder, language)) for line in log_probs]
 
     mlflow.log_text("\n".join(texts), "text.txt")

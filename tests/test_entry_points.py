@@ -139,11 +139,13 @@ def test_a_picture_of_the_user_s_own_is_read_and_nothing_is_claimed_about_its_te
 def test_any_version_of_the_same_charset_can_decode(run, posted, checkout, model_version, decoder):
     ran, printed = run("inferrer", model_version=model_version, decoder=decoder)
     version = registry.find_version(model_version)
-    charset = Charset(registry.recognizer_settings(version)["charset"])
+    settings = registry.recognizer_settings(version)
+    charset = Charset(settings["charset"])
     log_probs = np.array(json.loads((checkout / "project/prediction.json").read_text())["predictions"][0])
     assert ran.info.status == "FINISHED"
     assert ran.data.tags["version"] == version.version
-    assert f"text: {charset.decode(decode(log_probs, decoder, registry.language_model(version)))}\n" in printed
+    text = charset.decode(decode(log_probs, decoder, registry.language_model(version, settings)))
+    assert f"text: {text}\n" in printed
 
 
 def test_evaluate_ends_with_its_figures_as_one_line_of_json(run, checkout, tmp_path):

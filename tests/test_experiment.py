@@ -87,8 +87,9 @@ def test_a_run_logs_how_sure_its_version_may_be_and_what_the_language_model_give
     assert {"val_cer_beam", "val_ece", "val_ece_beam", "val_ece_before", "test_ece"} <= logged.keys()
     files = {file.path for file in mlflow.MlflowClient().list_artifacts(twins[0].run_id)}
     assert "reliability.png" in files
-    assert registry.recognizer_settings(twins[0].version)["calibrations"].keys() == {"best_path", "beam"}
-    language = registry.language_model(twins[0].version)
+    settings = registry.recognizer_settings(twins[0].version)
+    assert settings["calibrations"].keys() == {"best_path", "beam"}
+    language = registry.language_model(twins[0].version, settings)
     assert (language is None) == ("lm_weight" not in logged)
     assert twins[0].test_lines["confidence"].between(0, 1).all()
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from project.charset import Charset
 from project.dataset import SPLITS, fingerprint, read_data_set
-from project.images import line_image, read_picture
+from project.images import FRAME_WIDTH, line_image, read_picture
 from project.lines import check, frames_needed, usable_lines, widths_of
 from project.store import line_images
 
@@ -51,7 +51,7 @@ def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
 
 
 def usable(rows, charset=CHARSET):
-    return usable_lines(rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset, 4)
+    return usable_lines(rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
 
 
 def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
@@ -71,14 +71,13 @@ def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_pat
 
 
 def test_a_line_with_just_the_frames_that_it_needs_is_used_and_with_one_less_is_not():
-    width = 100
-    two_frames = width - 1  # the second frame has one pixel of the picture
-    check(width, "a", CHARSET, width)
-    check(width, "ab", CHARSET, two_frames)
+    one_frame, two_frames = FRAME_WIDTH, FRAME_WIDTH + 1  # the second frame has one pixel of the picture
+    check(one_frame, "a", CHARSET)
+    check(two_frames, "ab", CHARSET)
     with pytest.raises(ValueError, match="too narrow for its text: 1 frames, but CTC needs 2"):
-        check(width, "ab", CHARSET, width)
+        check(one_frame, "ab", CHARSET)
     with pytest.raises(ValueError, match="too narrow for its text: 2 frames, but CTC needs 3"):
-        check(width, "aa", CHARSET, two_frames)
+        check(two_frames, "aa", CHARSET)
 
 
 def test_rows_that_cannot_be_used_are_listed_with_the_reason_and_the_rest_is_used(tmp_path):

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from project import archive, dataset
 from project.charset import Charset
 from project.evaluate import compare, error_rates
-from project.images import FRAME_WIDTH
 from project.lines import usable_lines
 from project.recognizer import Recognizer
 from project.store import LineImages, line_images
@@ -51,7 +50,7 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
     held_out = max(1, len(corrected) // 10)
     charset = Charset.from_texts([*corrected["text"], start.charset.characters])
     validation, training = (
-        usable_lines(rows, images, charset, FRAME_WIDTH)[0] for rows in (corrected[:held_out], corrected[held_out:])
+        usable_lines(rows, images, charset)[0] for rows in (corrected[:held_out], corrected[held_out:])
     )
     settings = Settings(seed=seed, epochs=epochs, patience=epochs, height=start.height, learning_rate=2e-3)
     network, _ = train(settings, charset, training, validation, start=start)
