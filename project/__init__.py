@@ -17,12 +17,12 @@ confidence   how sure a reading is, so that it is right as often as it says
 metrics      CER and WER
 registry     which registered version is meant, and where its files are
 recognizer   the trained recogniser: its files, and what it answers
+comparison   how a recogniser reads labelled rows: line by line, and in figures
 tuning       validation lines -> the language model and the calibration of a trained recogniser
 registration a trained recogniser -> a registered version of both MLflow models
 invocation   the body of a request -> the body of its answer, by way of an MLflow model
 serving      the front of a served version: limits, a queue, worker processes
 training     lines + settings -> a trained network
-evaluate     the CER and WER of a registered version
 pictures     what people look at: lines with their predictions, curves, log-probs
 tracking     what MLflow is told while a network trains, even when nobody listens
 checkpoints  which checkpoint file is a run's own

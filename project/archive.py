@@ -23,7 +23,7 @@ from project import dataset
 from project.dataset import Row, in_chunks
 from project.files import replaced
 from project.images import read_picture
-from project.recognizer import Recognizer
+from project.recognizer import AT_ONCE, Recognizer
 
 SCHEMA = pa.schema(
     {
@@ -35,7 +35,6 @@ SCHEMA = pa.schema(
     }
 )
 WRITERS = {".parquet": pq.ParquetWriter, ".csv": CSVWriter}
-AT_ONCE = 64  # pictures that are decoded and read together: it bounds the memory
 PART = 2048  # lines: what a call that is killed has to read again at most
 BINS = 20  # of the histogram of confidence
 LISTED = 1000  # bad pictures that a summary names; the table has them all
@@ -47,7 +46,7 @@ def parts_of(output: str, images: str) -> Path:
     ValueError if `output` is neither a folder nor a table, or stands among the pictures, where it would be taken for
     more of them.
     """
-    path = Path(output).expanduser().resolve()
+    path = Path(output).resolve()
     if path.suffix not in ("", *WRITERS):
         raise ValueError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
     if path.is_relative_to(Path(images).expanduser().resolve()):

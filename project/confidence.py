@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 TEMPERATURES = np.geomspace(0.05, 20, 100)  # that are tried
 LOWEST = 1e-6  # a confidence is taken to be so far from 0 and 1 at least, so that one surprise is not infinitely bad
@@ -55,11 +54,3 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
         raise ValueError("a calibration error needs at least one confidence")
     counts, sure, correct = reliability(confidences, right, bins).T
     return float((counts * abs(correct - sure)).sum() / counts.sum())
-
-
-def right_characters(text: str, reading: str) -> list[bool]:
-    """Whether each character of `reading` is right, in a cheapest alignment with what is written."""
-    right = [False] * len(reading)
-    for kind, _, _, start, stop in Levenshtein.opcodes(text, reading):
-        right[start:stop] = [kind == "equal"] * (stop - start)
-    return right

@@ -143,6 +143,7 @@ def split_table(rows: pd.DataFrame, origins: dict[str, str]) -> str:
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
 @click.option("--seed", required=True, type=click.IntRange(0), help="Of the splits that are held out.")
 def main(data: str, output: Path, seed: int) -> None:
+    output = output.expanduser()
     counts = convert(data, output, seed)
     mlflow.log_metrics(counts)
     for name in ("README.md", "rejected_rows.csv", "leaks.csv"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project import dataset, processes, registry, report, tracking, tuning
 from project.checkpoints import checkpoint_of, own_checkpoint
-from project.evaluate import calibration_error, compare, error_rates
+from project.comparison import calibration_error, compare, error_rates
 from project.files import BASE, replaced
 from project.lines import Data
 from project.recognizer import Recognizer
@@ -20,6 +21,8 @@ from project.registration import register
 from project.training import Settings, train
 
 EXPERIMENT = "handwriting-recognition"
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +50,12 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
     """
     validation = data.lines["validation"]
     if processes.number() > 0:
-        train(settings, data.charset, data.lines["train"], validation)
+        if not processes.from_first(None):
+            train(settings, data.charset, data.lines["train"], validation)
         return None
-    with own_checkpoint(name, settings, data.sources, data.digest) as claim:
-        checkpoint = checkpoint_of(claim)
-        if processes.count() == 1 and (earlier := finished(name, claim)):
+    with own_checkpoint(name, settings, data.sources, data.digest, mlflow.get_tracking_uri()) as claim:
+        checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
+        if processes.from_first(earlier is not None):
             return earlier
         with tracking.tracked(EXPERIMENT, name, question, checkpoint) as run_id:
             report.log_inputs(settings, data)
@@ -92,7 +96,7 @@ def finished(name: str, claim: FileLock) -> Run | None:
     kept = json.loads(done.read_text())
     version = registry.version_of_run(kept["run_id"])
     if not version:
-        return None  # it is on another tracking server, or was deleted
+        return None  # it was deleted
     table = mlflow.artifacts.load_dict(f"runs:/{kept['run_id']}/test_lines.json")
     test_lines = pd.DataFrame(table["data"], columns=table["columns"])
     return Run(name, version=version, test_lines=test_lines, claim=claim, **kept)
@@ -136,7 +140,7 @@ def crown(runs: Sequence[Run], data: Data) -> ModelVersion:
     """Give the alias `champion` to the version with the lowest CER on the validation split of `data`.
 
     Versions of earlier runs on the same data take part with the CER that they had, and a champion of other data with
-    that of its reading of this split.
+    that of its reading of the same lines; one whose line images have another height gives way.
     """
     client = mlflow.MlflowClient()
     same_data = f"name = '{registry.MODEL_NAME}' and tag.data_digest = '{data.digest}'"
@@ -144,9 +148,13 @@ def crown(runs: Sequence[Run], data: Data) -> ModelVersion:
     number = client.get_registered_model(registry.MODEL_NAME).aliases.get("champion")
     if number and number not in {version.version for _, version in rivals}:
         version = client.get_model_version(registry.MODEL_NAME, number)
-        recognizer, rows = Recognizer.from_registry(version), data.rows[data.rows["split"] == "validation"]
+        recognizer, rows = Recognizer.from_registry(version), data.rows.loc[data.lines["validation"].rows]
         if recognizer.height == data.images.height:
             rivals.append((error_rates(compare(recognizer, rows, images=data.images)[0])["cer"], version))
+        else:
+            log.warning(
+                "version %s is champion no more: its line images are not %d px high", number, data.images.height
+            )
     _, champion = min(rivals, key=lambda rival: (rival[0], int(rival[1].version)))
     registry.set_alias(champion, "champion")
     let_go(runs)

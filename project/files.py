@@ -1,9 +1,12 @@
 """The files that entry points hand to each other, and how a file is replaced whole or not at all."""
 
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 FOLDER = Path(__file__).parent
 BASE = FOLDER / "base"  # the base model that comes with the project: see its README.md
@@ -23,6 +26,21 @@ def replaced(path: Path) -> Iterator[Path]:
         beside = Path(folder, path.name)
         yield beside
         beside.replace(path)
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, which `make` fills, whole or not at all, if it is not there yet. Of several processes that ask for it
+    the first makes it, and the others wait.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        for killed in folder.parent.glob(f".{folder.stem}-*"):
+            shutil.rmtree(killed)  # while it was made
+        if not folder.exists():
+            with replaced(folder) as beside:
+                beside.mkdir()
+                make(beside)
+    return folder
 
 
 def transcription_of(path: Path) -> str:

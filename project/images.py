@@ -25,6 +25,7 @@ PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(72) / 6))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
 MIN_SEEN = 0.9  # share of a region's box that must lie on its page
+LEAST_INK = 32  # pixels that are darker than the paper; fewer are specks
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
 
 
@@ -72,7 +73,7 @@ def picture_bytes(value: object) -> bytes:
     """
     if not isinstance(value, bytes | bytearray | str):
         raise ValueError(f"a picture is bytes, in JSON as base64; got {type(value).__name__}")
-    if value and value.isascii():  # no picture is: all kinds have larger bytes near their beginning
+    if value and value.isascii():  # a picture's head holds bytes that base64 does not have
         try:
             return base64.b64decode("".join(value.split()) if isinstance(value, str) else value, validate=True)
         except binascii.Error:
@@ -147,23 +148,26 @@ def placed_line_image(pixels: np.ndarray, height: int) -> tuple[np.ndarray, Plac
     if (shrink := len(ink) // (3 * height)) > 1:
         ink = np.asarray(Image.fromarray(ink).reduce(shrink))
     middle, spread = middle_line(ink)
-    ink = straighten(ink, middle, reach=max(REACH * spread, MIN_SIDE / 2))
-    width = max(MIN_SIDE, round(ink.shape[1] * height / ink.shape[0]))
+    shown = round(2 * max(REACH * spread, MIN_SIDE / 2))  # px of the picture to the height of the line image
+    width = max(MIN_SIDE, round(ink.shape[1] * height / shown))
     if width > MAX_ASPECT * height:
         raise ValueError(
             f"a line of {right - left} x {bottom - top} px is more than {MAX_ASPECT} times as wide as high"
         )
-    scaled = Image.fromarray(ink).resize((width, height), Image.Resampling.BILINEAR)
+    scaled = Image.fromarray(straighten(ink, middle, shown)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(scaled)[None], Place(left, (right - left) / width)  # (1, height, W')
 
 
 def ink_map(pixels: np.ndarray) -> np.ndarray:
     """Stretch the contrast: uint8 (H, W), the paper's grey and lighter 0, the darkest ink 255."""
-    dark, middle, light = _percentiles(pixels, (0.5, 50, 99.5))
+    for share in (0.5, 100 * LEAST_INK / pixels.size):  # a few strokes on a large sheet are found by the second
+        dark, middle, light = _percentiles(pixels, (share, 50, 100 - share))
+        if max(middle - dark, light - middle) >= MIN_CONTRAST:
+            break
+    else:
+        return np.zeros_like(pixels)
     if middle - dark < light - middle:  # most of a line's picture is paper, so here the ground is dark
         pixels, dark, middle = 255 - pixels, 255 - light, 255 - middle
-    if middle - dark < MIN_CONTRAST:
-        return np.zeros_like(pixels)
     stretch = np.arange(256.0)  # a look-up table: grey level -> ink
     stretch = (0.95 * middle - stretch) / (0.95 * middle - dark)  # 5 % under the paper's grey: its grain is no ink
     return np.rint(255 * stretch.clip(0, 1)).astype(np.uint8)[pixels]
@@ -211,12 +215,12 @@ def middle_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
     return middle, spread(middle)
 
 
-def straighten(ink: np.ndarray, middle: np.ndarray, reach: float) -> np.ndarray:
-    """`ink` from `reach` px above to `reach` px below `middle` (W,), each piece of line pushed up or down to be level.
+def straighten(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:
+    """`height` px of `ink`, half above and half below `middle` (W,), each piece of line pushed up or down to be level.
 
-    uint8 (H, W) -> uint8 (2 * reach, W); what lies beyond the picture is paper.
+    uint8 (H, W) -> uint8 (height, W); what lies beyond the picture is paper.
     """
-    height, width = round(2 * reach), ink.shape[1]
+    width = ink.shape[1]
     edges = np.linspace(0, width, 2 + width // max(4, height // 3)).round().astype(int)
     tops = middle[np.minimum(edges, width - 1)] + 0.5 - height / 2
     pieces = zip(pairwise(edges.tolist()), pairwise(tops.tolist()), strict=True)

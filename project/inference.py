@@ -7,6 +7,7 @@ together by tests/test_inference.py.
 import os
 from collections.abc import Mapping
 
+import joblib
 import numpy as np
 import onnx
 import onnxruntime
@@ -121,4 +122,4 @@ def log_probs(session: onnxruntime.InferenceSession, images: np.ndarray, input_l
 
 def threads() -> int:
     """How many threads to read with: OMP_NUM_THREADS if it is set, else the cores that this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("OMP_NUM_THREADS") or joblib.cpu_count())

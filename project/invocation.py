@@ -108,13 +108,15 @@ def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
         raise Refused(400, f'this model takes {{"inputs": a list of shape {spec.shape}}}')
     check_rows(content)
     try:
-        array = np.array(content, dtype=spec.type)
-    except (ValueError, TypeError, OverflowError):
-        raise Refused(400, "inputs must be numbers, in lists of equal length") from None
+        array = np.array(content)
+    except (ValueError, OverflowError):
+        array = np.array("lists of unequal length")
+    if array.dtype.kind not in "biuf":
+        raise Refused(400, "inputs must be numbers, in lists of equal length")
     wanted = [n if free == -1 else free for free, n in zip(spec.shape, array.shape, strict=False)]
     if array.ndim != len(spec.shape) or wanted != list(array.shape):
         raise Refused(400, f"inputs must have the shape {spec.shape}, got {array.shape}")
-    return array
+    return array.astype(spec.type)
 
 
 def pictures(form: str, content: object, column: str) -> list[bytes | str]:

@@ -26,13 +26,14 @@ class Line:
 
 
 class Lines(Sequence[Line]):
-    """Rows of a data set as lines, each read from the store when it is asked for. `widths` (N,) are theirs, in px,
-    and `lengths` (N,) those of their texts.
+    """Rows of a data set as lines, each read from the store when it is asked for. `rows` is which they are,
+    `widths` (N,) are theirs, in px, and `lengths` (N,) those of their texts.
     """
 
     def __init__(self, images: LineImages, texts: pd.Series, charset: Charset):
         self._images, self._texts, self._charset = images, texts, charset
-        self.widths = images.widths[texts.index]
+        self.rows = texts.index
+        self.widths = images.widths[self.rows]
         self.lengths = texts.str.len().to_numpy()
 
     def __len__(self) -> int:
@@ -40,7 +41,7 @@ class Lines(Sequence[Line]):
 
     def __getitem__(self, index: int) -> Line:
         text = self._texts.iloc[index]
-        return Line(self._images[self._texts.index[index]], text, self._charset.encode(text))
+        return Line(self._images[self.rows[index]], text, self._charset.encode(text))
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Data:
     leaks: pd.DataFrame
 
 
-def load_data(*data: str, height: int, seed: int, synthetic_lines: Mapping[str, int], characters: str = "") -> Data:
+def load_data(
+    *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
+) -> Data:
     """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
 
     The charset is every character of the training transcriptions, and those of `characters`.

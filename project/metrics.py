@@ -52,3 +52,11 @@ def confusions(references: Sequence[str], predictions: Sequence[str]) -> pd.Data
             counts["" if edit == "insert" else reference[at], "" if edit == "delete" else prediction[to]] += 1
     table = [(written, read, times) for (written, read), times in counts.most_common()]
     return pd.DataFrame(table, columns=["written", "read", "times"])
+
+
+def right_characters(text: str, reading: str) -> list[bool]:
+    """Whether each character of `reading` is right, in a cheapest alignment with what is written."""
+    right = [False] * len(reading)
+    for kind, _, _, start, stop in Levenshtein.opcodes(text, reading):
+        right[start:stop] = [kind == "equal"] * (stop - start)
+    return right

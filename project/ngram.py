@@ -51,7 +51,7 @@ class NGram:
 
         ValueError if nothing is left, or if n-grams of this order do not fit into 63 bits.
         """
-        highest = int(63 / math.log2(len(charset)))
+        highest = highest_order(len(charset))
         if not 1 <= order <= highest:
             raise ValueError(f"order must be from 1 to {highest} with {len(charset)} classes, got {order}")
         symbols = [EDGE]
@@ -90,6 +90,11 @@ class NGram:
             total += float(self.log_probs[state, label])
             state = self.successors[state, label]
         return total
+
+
+def highest_order(classes: int) -> int:
+    """The length up to which an n-gram is a number of 63 bits."""
+    return int(63 / math.log2(classes))
 
 
 def kneser_ney_counts(symbols: np.ndarray, classes: int, order: int) -> Counts:

@@ -7,8 +7,8 @@ import click
 import pandas as pd
 
 from project import entry_point, experiment
+from project.comparison import calibration_error, compare, error_rates
 from project.decoding import DECODERS
-from project.evaluate import calibration_error, compare, error_rates
 from project.files import replaced
 from project.lines import Data, load_data
 from project.recognizer import Recognizer
@@ -19,9 +19,9 @@ FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜ
 FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
 
 
-def figures_by_set(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
-    """How well `decoder` read the test lines (see `evaluate.compare`), a row for each folder that they come from."""
-    folder = lines["source"].str.rpartition(":")[0].str.split("/").str[-2]
+def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -> pd.DataFrame:
+    """How well `decoder` read the test lines (see `comparison`), a row for each data set; data_of: by their sources."""
+    name_of = lines["source"].map(data_of).map(lambda data: Path(data).name)
     return pd.DataFrame(
         {
             "data set": name,
@@ -30,15 +30,16 @@ def figures_by_set(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
             **error_rates(own),
             "ece": calibration_error(own),
         }
-        for name, own in lines.groupby(folder)
+        for name, own in lines.groupby(name_of)
     ).round(4)
 
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:
     """Measure the base model in `folder` on the test splits; returns the table, which becomes the end of its card."""
     recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
+    data_of = dict(zip(rows["source"], rows["data"], strict=True))
     figures = pd.concat(
-        figures_by_set(decoder, compare(recognizer, rows, decoder, data.images)[0]) for decoder in DECODERS
+        figures_by_set(decoder, compare(recognizer, rows, decoder, data.images)[0], data_of) for decoder in DECODERS
     )
     card = folder / "README.md"
     head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""

@@ -1,6 +1,6 @@
 """The processes that train together, as `torchrun` starts them: which is the first, and what they tell each other.
 
-Where a process is alone, each of these functions gives back what it is given.
+Where a process is alone, what is told or shared stays as it is.
 """
 
 import os
@@ -41,7 +41,7 @@ def number() -> int:
 
 
 def share(items: Sequence) -> Sequence:
-    """This process's part of `items`, of which there is at least one for each: every n-th of n processes."""
+    """This process's part of `items`: every n-th of n processes."""
     return items[number() :: count()]
 
 

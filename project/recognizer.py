@@ -30,6 +30,7 @@ from project.registry import version_uri
 if TYPE_CHECKING:
     from project.crnn import CRNN
 
+AT_ONCE = 64  # pictures that are worth decoding before they are read together: it bounds the memory
 BATCH_WIDTH = 4096  # px: what is read at once; more takes memory and gains no speed on a CPU
 CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else where there is nothing to read
 DIGITS = 3  # of the log-probs in an answer: finer differences change no reading

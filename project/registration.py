@@ -17,12 +17,13 @@ from mlflow.types.schema import Array, Object, Property
 from PIL import Image
 
 from project.charset import BLANK
+from project.decoding import BEAM_WIDTH
 from project.files import BASE, TEST_INPUTS
 from project.images import MIN_SIDE, read_picture
 from project.recognizer import Recognizer
 from project.registry import MODEL_NAME, READER_NAME, set_alias
 
-REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
+REQUIREMENTS = ("joblib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
 DESCRIPTIONS = {
     MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
@@ -51,7 +52,7 @@ READER_SIGNATURE = ModelSignature(
     params=ParamSchema(
         [
             ParamSpec("decoder", "string", "best_path"),
-            ParamSpec("beam_width", "integer", 25),
+            ParamSpec("beam_width", "integer", BEAM_WIDTH),
             ParamSpec("alternatives", "integer", 0),
         ]
     ),

@@ -80,7 +80,7 @@ def log_tuning(run_id: str, figures: dict[str, float], outcomes: Mapping[str, Ou
 
 
 def log_test(run_id: str, lines: pd.DataFrame, figures: dict[str, float]) -> None:
-    """The test lines one by one (see `evaluate.compare`), and their figures. What MLflow has already of a run that was
+    """The test lines one by one (see `comparison`), and their figures. What MLflow has already of a run that was
     killed at this point is not logged again.
     """
     if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:

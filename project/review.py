@@ -6,6 +6,7 @@ person has confirmed as a `lines.csv` to take its place.
 """
 
 import html
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,17 +43,19 @@ def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path) ->
     lines: `source`, `text` and `confidence`, the least certain first. A picture that is gone by now is left out.
     """
     folder = review.with_suffix("")
-    folder.mkdir(parents=True)
-    names = {source: f"{folder.name}/{number:04}.png" for number, source in enumerate(lines["source"], start=1)}
+    names = {source: f"{number:04}.png" for number, source in enumerate(lines["source"], start=1)}
     found = set()
-    for row in tqdm(archive.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
-        if row.source in names:
-            Image.fromarray(read_picture(row.image)).save(review.parent / names[row.source])
-            found.add(row.source)
-        if len(found) == len(names):
-            break
+    with replaced(folder) as beside:
+        beside.mkdir()
+        for row in tqdm(archive.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
+            if row.source in names:
+                with suppress(ValueError):
+                    Image.fromarray(read_picture(row.image)).save(beside / names[row.source])
+                    found.add(row.source)
+            if len(found) == len(names):
+                break
     lines = lines[lines["source"].isin(found)]
-    table = pd.DataFrame({"image": lines["source"].map(names), "text": "", "read": lines["text"]})
+    table = pd.DataFrame({"image": f"{folder.name}/" + lines["source"].map(names), "text": "", "read": lines["text"]})
     cells = table.assign(address=table["image"].map(quote))[["address", "read", "image"]].map(html.escape)
     items = "\n".join(LINE.format(**line) for line in cells.to_dict("records"))
     page = PAGE.read_text("utf-8").replace("{table}", html.escape(review.name)).replace("{lines}", items)

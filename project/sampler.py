@@ -13,7 +13,7 @@ from project import entry_point
 from project.files import TEST_INPUTS, TEXT_IMAGE, keep_transcription, replaced, transcription_of
 from project.images import read_picture
 
-MAX_SENT = 1_000_000  # pixels: about 4 MB of JSON; a photo that has more is shrunk, for lines are read 40 px high
+MAX_SENT = 1_000_000  # pixels: about 4 MB of JSON; a photo that has more is shrunk, for lines are read 36 px high
 
 
 def shrink(pixels: np.ndarray) -> np.ndarray:

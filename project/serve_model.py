@@ -10,7 +10,7 @@ import tempfile
 import click
 import mlflow
 
-from project import entry_point
+from project import entry_point, serving
 from project.registry import TWINS, find_version, version_uri
 
 
@@ -29,7 +29,7 @@ def serve(model: str, host: str, port: int, workers: int) -> int:
     command = [sys.executable, "-m", "uvicorn", "project.serving:app", "--factory", "--app-dir", f"{model}/code"]
     command += ["--http", "project.serving:Patient", "--ws", "none", "--no-access-log", "--no-server-header"]
     command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
-    environment = os.environ | {"SERVED_MODEL": model, "SERVING_WORKERS": str(workers)}
+    environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.terminate())

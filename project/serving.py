@@ -29,7 +29,7 @@ MAX_HELD = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
 PATIENCE = 20  # seconds for a client to send a request's head, and again its body
-LONGEST = 60  # seconds for a worker to answer
+LONGEST = 60  # seconds for a worker to answer, and for one that replaces it to start
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class Worker:
         self.sent.transport.abort()
         self.process.kill()
         await asyncio.to_thread(self.process.join)
-        await self.start()
+        async with asyncio.timeout(LONGEST):
+            await self.start()
 
 
 class Front:
@@ -142,12 +143,21 @@ async def refuse(request: Request, error: HTTPException) -> Response:
     return Response(content, error.status_code, error.headers, media_type="application/json")
 
 
+async def fail(request: Request, error: Exception) -> Response:
+    """What no handler expected: uvicorn logs it."""
+    return Response(
+        invocation.error_body(500, "the server failed; its log says why"), 500, media_type="application/json"
+    )
+
+
 def app() -> Starlette:
     """What uvicorn runs."""
     front = Front(os.environ[MODEL], int(os.environ[WORKERS]) or joblib.cpu_count())
     routes = [Route("/invocations", front.invocations, methods=["POST"])]
     routes += [Route(path, healthy) for path in ("/ping", "/health")]
-    starlette = Starlette(routes=routes, exception_handlers={HTTPException: refuse}, lifespan=front.lifespan)
+    starlette = Starlette(
+        routes=routes, exception_handlers={HTTPException: refuse, Exception: fail}, lifespan=front.lifespan
+    )
     starlette.router.redirect_slashes = False
     return starlette
 

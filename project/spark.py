@@ -22,10 +22,11 @@ from pyspark.sql.types import BinaryType, StructType
 
 from project import archive, registry
 from project.dataset import find_tables, is_picture_folder
+from project.recognizer import AT_ONCE
 
 READING = "text string, confidence double, error string"
 SETTINGS = {
-    "spark.sql.execution.arrow.maxRecordsPerBatch": archive.AT_ONCE,  # what goes to the model at once
+    "spark.sql.execution.arrow.maxRecordsPerBatch": AT_ONCE,  # what goes to the model at once
     "spark.executorEnv.OMP_NUM_THREADS": 1,  # a task has one core
     "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": 2,  # a part is there when its task is done
     "spark.sql.files.maxPartitionBytes": "32m",  # with the next, less than 1,000 picture files in a task

@@ -5,19 +5,18 @@ import itertools
 import json
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import joblib
 import numpy as np
 import platformdirs
 import safetensors.numpy
-from filelock import FileLock
 from tqdm import tqdm
 
 from project import images
-from project.dataset import in_chunks
-from project.files import replaced
+from project.dataset import fingerprint, in_chunks
+from project.files import made_once
 
 AT_ONCE = 25  # pictures that a worker process is sent together
 
@@ -51,28 +50,25 @@ class LineImages:
 
 
 def line_images(
-    pictures: Iterable, fingerprints: Iterable[str], height: int, folder: str | Path | None = None, jobs: int = -1
+    pictures: Iterable, fingerprints: Sequence[str], height: int, folder: str | Path | None = None, jobs: int = -1
 ) -> LineImages:
     """The line images of `pictures`, each as `images.read_picture` takes it; at once if they were made before.
 
-    fingerprints: a string for each picture that tells it from others (see `dataset.fingerprint`).
+    fingerprints: the `dataset.fingerprint` of each picture. ValueError, and nothing is kept, if a picture is no longer
+    the one that it was of.
     folder: where line images are kept, a subfolder for each data set and height; None is the user's cache folder.
     jobs: worker processes, -1 for one a core; the line images do not depend on it.
     """
     told = hashlib.sha256(b"".join(Path(source).read_bytes() for source in (images.__file__, __file__)))
-    count = 0
-    for fingerprint in fingerprints:
-        told.update(f"{fingerprint}\n".encode())
-        count += 1
+    for one in fingerprints:
+        told.update(f"{one}\n".encode())
     folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
     made = folder / f"lines-{height}-{told.hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{made}.lock"):  # the other processes of a training wait until the first has made them
-        if not made.exists():
-            with replaced(made) as beside:
-                beside.mkdir()
-                write(decode_all(pictures, count, height, jobs), count, height, beside)
-    return LineImages(made)
+
+    def make(beside: Path) -> None:
+        write(decode_all(pictures, fingerprints, height, jobs), len(fingerprints), height, beside)
+
+    return LineImages(made_once(made, make))
 
 
 def write(decoded: Iterable[tuple[bytes, int] | str], count: int, height: int, folder: Path) -> None:
@@ -91,18 +87,27 @@ def write(decoded: Iterable[tuple[bytes, int] | str], count: int, height: int, f
     (folder / "about.json").write_text(json.dumps({"height": height, "reasons": reasons}), "utf-8")
 
 
-def decode_all(pictures: Iterable, count: int, height: int, jobs: int) -> Iterator[tuple[bytes, int] | str]:
+def decode_all(
+    pictures: Iterable, fingerprints: Sequence[str], height: int, jobs: int
+) -> Iterator[tuple[bytes, int] | str]:
     """`decode` in worker processes, in order; as few pictures are in memory as keep the workers busy."""
     cores = joblib.cpu_count() if jobs == -1 else jobs
-    jobs = max(1, min(cores, count // 250))  # to start a process takes as long as some hundred pictures
-    tasks = (joblib.delayed(decode)(chunk, height) for chunk in in_chunks(pictures, AT_ONCE))
+    jobs = max(1, min(cores, len(fingerprints) // 250))  # to start a process takes as long as some hundred pictures
+    pairs = itertools.zip_longest(pictures, fingerprints)
+    tasks = (joblib.delayed(decode)(chunk, height) for chunk in in_chunks(pairs, AT_ONCE))
     return itertools.chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
 
 
-def decode(pictures: Iterable, height: int) -> list[tuple[bytes, int] | str]:
-    """The line image of each picture, compressed, and its width; or the reason why there is none."""
+def decode(pictures: Iterable[tuple], height: int) -> list[tuple[bytes, int] | str]:
+    """The line image of each picture, compressed, and its width; or the reason why there is none.
+
+    Each comes with its fingerprint. ValueError if it is of another picture, or there is one without the other.
+    """
     lines = []
-    for picture in pictures:
+    for picture, known in pictures:
+        if picture is None or fingerprint(picture) != known:
+            why = f": {picture}" if isinstance(picture, ValueError) else ""
+            raise ValueError(f"the data set changed while it was read; the same command again reads it anew{why}")
         try:
             line = images.line_image(images.read_picture(picture), height)
             lines.append((zlib.compress(line.tobytes(), 1), line.shape[2]))

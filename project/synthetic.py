@@ -11,7 +11,6 @@ import importlib.util
 import io
 import json
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from project import texts
 from project.dataset import SPLITS, schema
+from project.files import made_once
 from project.texts import line_texts
 
 PLAIN = ("fontpkg-caveat", "fontpkg-delius", "fontpkg-shadows-into-light", "fontpkg-zeyada")
@@ -36,6 +36,7 @@ FONTS: dict[str, tuple[str, ...]] = {
     "validation": ("fontpkg-kalam", "fontpkg-satisfy"),  # print, and joined
     "test": ("fontpkg-indie-flower", "fontpkg-dancing-script"),  # likewise
 }
+LINES = {"train": 4000, "validation": 400, "test": 400}  # where no other numbers are asked for
 JOINED = {"caveat", "dancing-script", "great-vibes", "pacifico", "satisfy", "yellowtail"}  # joined letters
 
 
@@ -50,25 +51,17 @@ def synthesize(folder: str | Path | None, lines: dict[str, int], seed: int, jobs
     """
     folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
     made = folder / f"synthetic-{digest(lines, seed)}"
-    if made.exists():
-        return made
+    return made_once(made, lambda beside: write_splits(beside, lines, seed, jobs))
+
+
+def write_splits(folder: Path, lines: dict[str, int], seed: int, jobs: int) -> None:
+    """Write the table of each split; the parameters are those of `synthesize`."""
     to_write = {split: line_texts(split, count, seed) for split, count in lines.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as beside:
-        data = Path(beside) / "data"
-        data.mkdir()
-        for split, written in to_write.items():
-            rows = draw_rows(split, written, seed, jobs)
-            bar = tqdm(rows, total=len(written), desc=f"writing {split}", unit="line", leave=False, mininterval=1)
-            pq.write_table(
-                pa.Table.from_pylist(list(bar), schema(("text", "writer", "split"))), data / f"{split}.parquet"
-            )
-        try:
-            data.rename(made)
-        except OSError:  # fine if another process has made the same data set meanwhile
-            if not made.exists():
-                raise
-    return made
+    for split, written in to_write.items():
+        rows = draw_rows(split, written, seed, jobs)
+        bar = tqdm(rows, total=len(written), desc=f"writing {split}", unit="line", leave=False, mininterval=1)
+        table = pa.Table.from_pylist(list(bar), schema(("text", "writer", "split")))
+        pq.write_table(table, folder / f"{split}.parquet")
 
 
 def render_line(text: str, font: str, rng: np.random.Generator) -> np.ndarray:

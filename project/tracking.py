@@ -60,7 +60,7 @@ def start_run(name: str, question: str, checkpoint: Path) -> str:
     if kept.exists():
         for run in mlflow.search_runs(filter_string=f"tags.{MARK} = '{kept.read_text()}'", output_format="list"):
             return mlflow.start_run(run.info.run_id, log_system_metrics=True).info.run_id
-    forget(checkpoint)  # of a run on another tracking server, or one that was deleted
+    forget(checkpoint)  # of a run that was deleted
     with replaced(kept) as path:
         path.write_text(f"{checkpoint.stem}-{uuid.uuid4().hex}")
     tags = {MARK: kept.read_text()}

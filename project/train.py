@@ -18,9 +18,8 @@ def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     entry_point.leave_run()
     rate = Settings.learning_rate / (3 if start_from else 1)  # gently, where something is known already
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
-    lines_of = {"train": 4000, "validation": 400, "test": 400}  # of the synthetic data
     with processes.together():
-        data_set = load_data(*data.split(","), height=settings.height, seed=seed, synthetic_lines=lines_of)
+        data_set = load_data(*data.split(","), height=settings.height, seed=seed)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
         champion = experiment.crown([run], data_set)

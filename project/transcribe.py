@@ -42,6 +42,7 @@ def log(summary: archive.Summary, figures: dict[str, float]) -> None:
 @click.option("--review", "table", required=True, help="A .csv table to make of the least certain lines, or nothing.")
 @click.option("--review-lines", required=True, type=click.IntRange(1))
 def main(images: str, output: str, model_version: str, engine: str, master: str, table: str, review_lines: int) -> None:
+    output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     parts = archive.parts_of(output, images)
     if table:
         review.check_place(Path(table))

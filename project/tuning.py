@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from project import metrics
-from project.confidence import Calibration, expected_calibration_error, right_characters, temperature_of, tempered
+from project.confidence import Calibration, expected_calibration_error, temperature_of, tempered
 from project.decoding import BEAM_WIDTH, DECODERS, LanguageModel, best_path, prefix_beam_search
 from project.lines import Line
-from project.ngram import NGram
+from project.ngram import NGram, highest_order
 from project.recognizer import Recognizer
 
 LINES = 200  # at most, spread over the validation split: it bounds the time
@@ -45,7 +45,7 @@ def tuned(
         correct = [
             one
             for reading, line in zip(readings, lines, strict=True)
-            for one in right_characters(line.text, reading.text)
+            for one in metrics.right_characters(line.text, reading.text)
         ]
         calibration = Calibration(temperature_of(probabilities, right), temperature_of(sure, correct))
         outcomes[decoder] = tempered(probabilities, calibration.line), right
@@ -58,8 +58,9 @@ def tuned(
 
 
 def best_ngram(recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]) -> NGram:
-    """Of all `ORDERS`, the n-gram of `texts` to which the texts of the lines are the most probable."""
-    ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS)
+    """Of the `ORDERS` that the charset allows, the n-gram of `texts` to which the lines are the most probable."""
+    highest = highest_order(len(recognizer.charset))
+    ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS if order <= highest)
     return max(ngrams, key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
 
 

@@ -132,8 +132,10 @@ def at(uri: str) -> Iterator[None]:
     """The client talks to this tracking store."""
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield
-    mlflow.set_tracking_uri(before)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import pytest
 from project.confidence import (
     expected_calibration_error,
     reliability,
-    right_characters,
     temperature_of,
     tempered,
 )
@@ -49,18 +48,3 @@ def test_where_all_is_right_or_all_is_wrong_confidences_stay_between_0_and_1():
     for right in ([True] * 3, [False] * 3):
         confidences = tempered(np.array([0.0, 0.5, 1.0]), temperature_of([0.0, 0.5, 1.0], right))
         assert ((confidences >= 0) & (confidences <= 1)).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "reading", "right"),
-    [
-        ("cat", "cut", [True, False, True]),
-        ("cat", "caat", [True, True, True, False]),
-        ("cat", "ct", [True, True]),
-        ("", "a", [False]),
-        ("cat", "", []),
-    ],
-)
-def test_a_character_is_right_where_it_stands_in_what_is_written(text, reading, right):
-    assert sorted(right_characters(text, reading)) == sorted(right)
-    assert len(right_characters(text, reading)) == len(reading)

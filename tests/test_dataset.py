@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from project.dataset import SPLITS, digest, fingerprint, leaks, normalize, read_data_set, read_rows
+from project.images import Region
 
 
 def png(grey=0):
@@ -294,6 +295,12 @@ def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
             changed.at[row, column] = value
             digests.add(digest_of(changed))
     assert len(digests) == 1 + 4 * 2
+    outline = ((0, 0), (9, 0), (9, 9))
+    for size in ((10, 10), (20, 20), None):
+        changed = rows.copy()
+        changed.at[0, "image"] = Region(str(tmp_path / "a.png"), outline, size)
+        digests.add(digest_of(changed))
+    assert len(digests) == 1 + 4 * 2 + 3
     assert digest_of(rows[:3]) not in digests
     assert digest_of(rows[::-1]) not in digests
 

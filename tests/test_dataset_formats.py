@@ -250,6 +250,12 @@ def test_a_transkribus_export_is_read_once_though_it_has_each_page_twice(tmp_pat
     assert not problems(rows)
 
 
+def test_pages_that_name_no_picture_are_named_each_of_them(tmp_path):
+    nameless = ALTO.replace("<fileName>p1.jpg</fileName>", "")
+    write(tmp_path, {"p1.xml": nameless, "p2.xml": nameless})
+    assert len(problems(read_rows(tmp_path))) == 6
+
+
 def test_points_as_they_were_written_before_2013_are_read(tmp_path):
     old = PAGE.replace('<Coords points="20,20 120,20 120,40 20,40"/>', "<Coords>%s</Coords>")
     points = "".join(f'<Point x="{x}" y="{y}"/>' for x, y in ((20, 20), (120, 20), (120, 40), (20, 40)))

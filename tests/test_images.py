@@ -248,3 +248,21 @@ def test_width_batches_hold_every_line_once_within_the_budget():
 
 def test_a_line_wider_than_a_batch_comes_alone():
     assert [chosen.tolist() for chosen in width_batches([5, 5000, 6], 1000)] == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize("dark_ground", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(1500, 120), (4000, 3000)])
+def test_a_few_strokes_on_a_large_sheet_are_ink(width, height, dark_ground):
+    picture = Image.new("L", (width, height), 235)
+    ImageDraw.Draw(picture).line([(500, 40), (530, 40), (510, 90)], fill=30, width=5)
+    pixels = 255 - np.asarray(picture) if dark_ground else np.asarray(picture)
+    image, place = placed_line_image(pixels, 40)
+    assert image.max() > 200
+    assert 470 < place.left < 500
+    assert place.left + place.scale * image.shape[2] < 560
+
+
+def test_specks_are_no_ink():
+    pixels = np.full((120, 1500), 235, np.uint8)
+    pixels[40:44, 700:705] = 30
+    assert not line_image(pixels, 40).any()

@@ -42,3 +42,18 @@ def test_confusions_count_substitutions_deletions_and_insertions():
     table = metrics.confusions(["cat", "cot", "a b", "ab", "a"], ["cut", "cut", "abc", "a", "ab"])
     counted = {(row.written, row.read): row.times for row in table.itertuples()}
     assert counted == {("a", "u"): 1, ("o", "u"): 1, (" ", "b"): 1, ("b", "c"): 1, ("b", ""): 1, ("", "b"): 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "right"),
+    [
+        ("cat", "cut", [True, False, True]),
+        ("cat", "caat", [True, True, True, False]),
+        ("cat", "ct", [True, True]),
+        ("", "a", [False]),
+        ("cat", "", []),
+    ],
+)
+def test_a_character_is_right_where_it_stands_in_what_is_written(text, reading, right):
+    assert sorted(metrics.right_characters(text, reading)) == sorted(right)
+    assert len(metrics.right_characters(text, reading)) == len(reading)

@@ -29,13 +29,20 @@ def parts(tmp_path):
 
 @pytest.fixture
 def handed_out(pictures, parts, tmp_path):
-    """Three lines for correction, and one whose picture is gone."""
-    read = {"2.png": 'He said "no", & <went>', "gone.png": "nothing", "0.png": "= 1", "3.png": "café"}
+    """Three lines for correction, and two whose pictures are gone, or spoilt."""
+    (pictures / "spoilt.png").write_bytes(b"no picture")
+    read = {
+        "2.png": 'He said "no", & <went>',
+        "gone.png": "nothing",
+        "0.png": "= 1",
+        "3.png": "café",
+        "spoilt.png": "a",
+    }
     lines = pd.DataFrame(
         {
             "source": [str(pictures / name) for name in read],
             "text": read.values(),
-            "confidence": [0.1, 0.2, 0.3, 0.4],
+            "confidence": [0.1, 0.2, 0.3, 0.4, 0.5],
         }
     )
     table = tmp_path / "to correct" / "day #1.csv"

@@ -68,6 +68,20 @@ def test_pictures_are_decoded_once_and_anew_when_one_or_the_height_changes(tmp_p
     assert decoded == [24, 32, 24]
 
 
+def test_a_data_set_that_changes_while_it_is_read_is_told_and_nothing_is_kept(tmp_path):
+    for pictures in (
+        [PICTURES[0], PICTURES[30], PICTURES[1]],  # one more than there were
+        [PICTURES[0]],
+        [PICTURES[1], PICTURES[0]],
+        [PICTURES[0], ValueError("cannot be fetched: 503")],
+    ):
+        with pytest.raises(ValueError, match=r"changed while it was read.*(503|anew$)"):
+            line_images(pictures, NAMES[:2], 24, tmp_path)
+    assert np.array_equal(
+        line_images(PICTURES[:2], NAMES[:2], 24, tmp_path)[1], line_image(read_picture(PICTURES[1]), 24)
+    )
+
+
 def test_what_was_interrupted_leaves_nothing_that_counts(tmp_path):
     def pictures():
         yield PICTURES[0]

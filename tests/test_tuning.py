@@ -1,5 +1,7 @@
 """A recogniser that is as good as its log-probs: they are made here, right or wrong where the test needs it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,12 @@ def test_the_order_is_the_one_to_which_validation_is_the_most_probable(recognize
     total = {order: sum(NGram.from_texts(TEXTS, CHARSET, order).log_prob(line.labels) for line in lines)
              for order in tuning.ORDERS}  # fmt: skip
     assert chosen.order == max(total, key=total.get)
+
+
+def test_a_charset_that_is_too_large_for_the_highest_orders_has_the_others():
+    charset = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))))
+    line = SimpleNamespace(labels=[1, 2, 3])
+    assert tuning.best_ngram(SimpleNamespace(charset=charset), ["一丁丂"], [line]).order < max(tuning.ORDERS)
 
 
 def test_a_tuned_recogniser_says_the_same_as_its_figures(recognizer, lines):

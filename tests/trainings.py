@@ -43,10 +43,9 @@ class Server:
     @contextmanager
     def used(self) -> Iterator["Server"]:
         """The server runs, and the client talks to it."""
-        self.start()
-        with at(self.uri):
+        with self.running, at(self.uri):
+            self.start()
             yield self
-        self.stop()
 
     def signal(self, number):
         os.killpg(self.process.pid, number)

@@ -46,7 +46,7 @@ def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
 
 
 def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
-    """As `read_data_set`, in bounded memory: a `picture`, which is the `fingerprint`, in place of each `image`."""
+    """As `read_data_set`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
     tables = []
     for one in data:
         rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(one)))
@@ -58,9 +58,12 @@ def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
 
 
-def read_rows(data: str | Path) -> pd.DataFrame:
-    """All rows of a data set as they are: a column for each field of `Row`; `split` is "" where it is not given."""
-    return pd.DataFrame(list(_with_bar(stream_rows(data))), columns=Row._fields)
+def read_rows(data: str | Path, split: str | None = None) -> pd.DataFrame:
+    """The rows of a data set as they are, all or those of a split: a column for each field of `Row`; `split` is ""
+    where it is not given.
+    """
+    rows = (row for row in _with_bar(stream_rows(data)) if split in (None, row.split))
+    return pd.DataFrame(list(rows), columns=Row._fields)
 
 
 def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
@@ -68,7 +71,7 @@ def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
-    """The rows of a data set one by one, in bounded memory. ValueError names what is not as described above.
+    """The rows of a data set one by one, and so their pictures. ValueError names what is not as described above.
 
     Where they need not be `labelled`, a table may have no column `text`, and a folder is any folder of pictures.
     """

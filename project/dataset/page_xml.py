@@ -40,7 +40,7 @@ def read_pages(folder: Path) -> Iterator[Row]:
                 continue
             name, lines = (_page_lines if kind == PAGE else _alto_lines)(root)
             picture = _find_picture(path, name)
-            if picture in seen:
+            if name and picture in seen:
                 continue
             seen.add(picture)
             split, _ = split_and_page(path, folder)

@@ -78,7 +78,7 @@ def fingerprint(image: bytes | str | Region | ValueError) -> str:
         return ""
     if isinstance(image, Region):
         page = _file_fingerprint(image.page)
-        return page and hashlib.sha256(f"{page} {image.outline}".encode()).hexdigest()
+        return page and hashlib.sha256(f"{page} {image.outline} {image.size}".encode()).hexdigest()
     if isinstance(image, str):
         image = Path(image).read_bytes() if Path(image).is_file() else b""
     return hashlib.sha256(image).hexdigest() if image else ""

@@ -47,8 +47,7 @@ VARIANTS: dict[str, dict[str, float]] = {
 
 def try_out(settings: Settings, data: str) -> dict[str, float]:
     """Train with these settings; the figures of the weights that read the validation split best, and the speed."""
-    lines_of = {"train": 4000, "validation": 400, "test": 400}
-    prepared = load_data(data, height=settings.height, seed=settings.seed, synthetic_lines=lines_of)
+    prepared = load_data(data, height=settings.height, seed=settings.seed)
     lines = prepared.lines
 
     def log_epoch(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from project import archive, dataset
 from project.charset import Charset
-from project.evaluate import compare, error_rates
+from project.comparison import compare, error_rates
 from project.lines import usable_lines
-from project.recognizer import Recognizer
+from project.recognizer import AT_ONCE, Recognizer
 from project.store import LineImages, line_images
 from project.training import Settings, train
 
@@ -38,7 +38,7 @@ CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = 
 def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
     rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
-    chunks = dataset.in_chunks(rows, archive.AT_ONCE)
+    chunks = dataset.in_chunks(rows, AT_ONCE)
     return pd.concat([archive.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
 
 
@@ -68,7 +68,7 @@ def main(data: str, start: str, lines: str, epochs: int, seed: int, threads: int
     torch.set_num_threads(threads)
     rows, recognizer = dataset.read_data_set(data), Recognizer.load(start)
     pool, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
-    images = line_images(pool["image"], map(dataset.fingerprint, pool["image"]), recognizer.height)
+    images = line_images(pool["image"], pool["image"].map(dataset.fingerprint), recognizer.height)
     readings = read(recognizer, pool)
     pool, readings = pool[readings["error"].isna()], readings[readings["error"].isna()]
     print(f"{'corrected':>9}  {'chosen':26}{'characters':>10}{'test CER':>10}")

@@ -5,7 +5,7 @@
 
 kraken is installed into an environment of its own, in the folder `--kraken-env`, unless it is there already (5 GB,
 several minutes). What each is trained with: tests/benchmarks/training.py, tests/benchmarks/kraken_side.py. CER is of
-the validation split, after the last of the minutes, for kraken as kraken counts it; inference is the whole path from
+the validation split, the lowest of ours, the last of kraken's, as kraken counts it; inference is the whole path from
 the picture to text, on the test split, 16 lines at a time. Prints a table, then one line of JSON; the
 ratios are ours over kraken's.
 """

@@ -24,9 +24,7 @@ from project.training import Settings, train, validate
 def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
     settings = Settings(seed=seed, epochs=epochs, minutes=minutes, patience=epochs)
-    prepared = load_data(
-        data, height=settings.height, seed=seed, synthetic_lines={"train": 4000, "validation": 400, "test": 400}
-    )
+    prepared = load_data(data, height=settings.height, seed=seed)
     lines = prepared.lines
 
     columns = ("train_loss", "val_loss", "val_cer", "val_wer", "train_lines_per_s")
