@@ -29,7 +29,8 @@ MAX_HELD = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
 PATIENCE = 20  # seconds for a client to send a request's head, and again its body
-LONGEST = 60  # seconds for a worker to answer, and for one that replaces it to start
+LONGEST = 60  # seconds for a worker to answer
+START = 120  # seconds for a worker that replaces another to load the model
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Worker:
         self.sent.transport.abort()
         self.process.kill()
         await asyncio.to_thread(self.process.join)
-        async with asyncio.timeout(LONGEST):
+        async with asyncio.timeout(START):
             await self.start()
 
 
@@ -170,12 +171,12 @@ class Patient(H11Protocol):
         self.look_again()
 
     def look_again(self) -> None:
-        self.next_look = self.loop.call_later(PATIENCE, self.look, self.headers)
+        self.next_look = self.loop.call_later(PATIENCE, self.look, self.headers, self.conn.their_state)
 
-    def look(self, seen: list | None) -> None:
+    def look(self, headers: list | None, state: type) -> None:
         """Cut off a client that still sends the request of the last look, or does not take its answer."""
-        sends = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if self.transport.is_closing() or (sends and self.headers is seen):
+        sends = state in (h11.IDLE, h11.SEND_BODY) and self.conn.their_state is state
+        if self.transport.is_closing() or (sends and self.headers is headers):
             self.transport.abort()
         else:
             self.look_again()

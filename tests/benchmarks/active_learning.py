@@ -29,9 +29,6 @@ from project.training import Settings, train
 CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = {
     "by chance": lambda lines, rng: rng.permutation(len(lines)),
     "least certain": lambda lines, rng: np.argsort(lines["confidence"]),
-    "least certain a character": lambda lines, rng: np.argsort(
-        np.log(lines["confidence"].clip(1e-300)) / lines["text"].str.len().clip(1)
-    ),
 }
 
 
