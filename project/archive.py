@@ -145,7 +145,7 @@ def write_joined(parts: Path, output: Path) -> None:
 @dataclass(frozen=True)
 class Summary:
     """What the parts hold. The mean and the histogram (BINS,), from 0 to 1, are of the confidence of what was read;
-    `bad` and `least_certain` are rows.
+    `bad`, `least_certain` and `by_chance` are rows.
     """
 
     lines: int
@@ -154,13 +154,16 @@ class Summary:
     histogram: np.ndarray
     bad: pd.DataFrame
     least_certain: pd.DataFrame
+    by_chance: pd.DataFrame
 
 
-def summarize(parts: Path, least_certain: int, but: Collection[str] = ()) -> Summary:
-    """Count what the parts hold, and find so many of its least certain lines, but for those of some sources."""
+def summarize(parts: Path, chosen: int, but: Collection[str] = ()) -> Summary:
+    """Count what the parts hold, and choose so many of its lines, but for those of some sources: the least certain,
+    and as many by chance, which are the same each time.
+    """
     lines = bad_lines = 0
     total, histogram = 0.0, np.zeros(BINS, dtype=int)
-    bad = least = SCHEMA.empty_table().to_pandas()
+    bad = least = by_chance = SCHEMA.empty_table().to_pandas()
     for batch in table_of(parts).to_batches():
         table = batch.to_pandas()
         failed = table["error"].notna()
@@ -169,5 +172,7 @@ def summarize(parts: Path, least_certain: int, but: Collection[str] = ()) -> Sum
         histogram += np.histogram(told["confidence"], BINS, (0, 1))[0]
         bad = pd.concat([bad, table[failed]]).head(LISTED)
         candidates = told[~told["source"].isin(but)]
-        least = pd.concat([least, candidates]).nsmallest(least_certain, "confidence")
-    return Summary(lines, int(bad_lines), total / max(1, lines - bad_lines), histogram, bad, least)
+        least = pd.concat([least, candidates]).nsmallest(chosen, "confidence")
+        by_chance = pd.concat([by_chance, candidates])
+        by_chance = by_chance.iloc[keys(by_chance["source"]).argsort()[:chosen]]
+    return Summary(lines, int(bad_lines), total / max(1, lines - bad_lines), histogram, bad, least, by_chance)

@@ -39,9 +39,13 @@ def log(summary: archive.Summary, figures: dict[str, float]) -> None:
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--engine", required=True, type=click.Choice(["loop", "spark"]))
 @click.option("--master", required=True, help="Where Spark runs: local[2], spark://host:7077, ...")
-@click.option("--review", "table", required=True, help="A .csv table to make of the least certain lines, or nothing.")
+@click.option("--review", "table", required=True, help="A .csv table to make of lines for correction, or nothing.")
 @click.option("--review-lines", required=True, type=click.IntRange(1))
-def main(images: str, output: str, model_version: str, engine: str, master: str, table: str, review_lines: int) -> None:
+@click.option("--review-by", required=True, type=click.Choice(["confidence", "chance"]))
+def main(
+    images: str, output: str, model_version: str, engine: str, master: str,
+    table: str, review_lines: int, review_by: str,
+) -> None:  # fmt: skip
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     parts = archive.parts_of(output, images)
     if table:
@@ -57,7 +61,8 @@ def main(images: str, output: str, model_version: str, engine: str, master: str,
         if Path(output).suffix:
             archive.write_joined(parts, Path(output))
         if table:
-            handed_out = review.write_review(images, summary.least_certain, Path(table), parts)
+            lines = summary.least_certain if review_by == "confidence" else summary.by_chance
+            handed_out = review.write_review(images, lines, Path(table), parts)
             print(f"{handed_out} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
 
     figures = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}

@@ -144,18 +144,23 @@ def test_the_parts_become_one_table(pictures, recognizer, tmp_path, suffix):
     assert list(joined["text"].fillna("")) == list(expected["text"].fillna(""))
 
 
-def test_a_summary_counts_and_finds_the_least_certain(parts):
+def test_a_summary_counts_and_finds_the_least_certain_and_some_by_chance(parts):
     rows = [("a", 0.5), ("b", 0.1), ("c", 0.9), ("d", 0.12), ("e", None)]
     for number, some in enumerate((rows[:2], rows[2:])):
         table = pd.DataFrame(some, columns=["source", "confidence"]).assign(text="x", model_version=1)
         table["error"] = ["cut short" if source == "e" else None for source in table["source"]]
         pq.write_table(archive.pa.Table.from_pandas(table, archive.SCHEMA), parts / f"part-{number}.parquet")
-    summary = archive.summarize(parts, least_certain=2)
+    summary = archive.summarize(parts, chosen=2)
     assert (summary.lines, summary.bad_pictures) == (5, 1)
     assert summary.mean_confidence == pytest.approx((0.5 + 0.1 + 0.9 + 0.12) / 4)
     assert list(summary.bad["source"]) == ["e"]
     assert list(summary.least_certain["source"]) == ["b", "d"]
-    assert list(archive.summarize(parts, least_certain=2, but={"b"}).least_certain["source"]) == ["d", "a"]
+    assert list(archive.summarize(parts, chosen=2, but={"b"}).least_certain["source"]) == ["d", "a"]
+    one, other = summary.by_chance["source"]
+    assert {one, other} < {"a", "b", "c", "d"}
+    rest = archive.summarize(parts, chosen=3, but={one}).by_chance["source"]
+    assert set(rest) == {"a", "b", "c", "d"} - {one}
+    assert rest.iloc[0] == other
     assert summary.histogram.sum() == 4
     assert np.flatnonzero(summary.histogram).tolist() == [2, 10, 18]  # of 20: 0.1 and 0.12, 0.5, 0.9
 

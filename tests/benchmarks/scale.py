@@ -101,7 +101,8 @@ def transcribing(lines: int, engine: str = "loop", master: str = "") -> list[str
     """The arguments of Python that read pictures with the base model; master is for Spark, but names the output too."""
     return [
         "-m", "project.transcribe", f"--images=pictures-{lines}", f"--output=read-{lines}-{engine}-{master}",
-        "--model-version=base", f"--engine={engine}", f"--master={master}", "--review=", "--review-lines=1",
+        "--model-version=base", f"--engine={engine}", f"--master={master}",
+        "--review=", "--review-lines=1", "--review-by=chance",
     ]  # fmt: skip
 
 
