@@ -25,7 +25,7 @@ PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(72) / 6))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
 MIN_SEEN = 0.9  # share of a region's box that must lie on its page
-LEAST_INK = 32  # pixels that are darker than the paper; fewer are specks
+LEAST_INK, LEAST_INK_CONTRAST = 32, 72  # so many pixels, so much darker than the paper, are no specks and no grain
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
 
 
@@ -160,9 +160,10 @@ def placed_line_image(pixels: np.ndarray, height: int) -> tuple[np.ndarray, Plac
 
 def ink_map(pixels: np.ndarray) -> np.ndarray:
     """Stretch the contrast: uint8 (H, W), the paper's grey and lighter 0, the darkest ink 255."""
-    for share in (0.5, 100 * LEAST_INK / pixels.size):  # a few strokes on a large sheet are found by the second
+    # a few strokes on a large sheet are found by the second
+    for share, contrast in ((0.5, MIN_CONTRAST), (100 * LEAST_INK / pixels.size, LEAST_INK_CONTRAST)):
         dark, middle, light = _percentiles(pixels, (share, 50, 100 - share))
-        if max(middle - dark, light - middle) >= MIN_CONTRAST:
+        if max(middle - dark, light - middle) >= contrast:
             break
     else:
         return np.zeros_like(pixels)

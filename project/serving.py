@@ -30,7 +30,7 @@ MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
 PATIENCE = 20  # seconds for a client to send a request's head, and again its body
 LONGEST = 60  # seconds for a worker to answer
-START = 120  # seconds for a worker that replaces another to load the model
+START = 120  # seconds for a worker that replaces another to load the model, and for a request to wait for a worker
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Worker:
             return status, await self.received.readexactly(size)
 
     async def restart(self) -> None:
+        """EOFError or OSError if no new process can load the model."""
         self.sent.transport.abort()
         self.process.kill()
         await asyncio.to_thread(self.process.join)
@@ -76,6 +77,7 @@ class Front:
         self.arguments = (model, max(1, joblib.cpu_count() // workers))  # the workers share the cores
         self.size = workers
         self.waiting = self.held = 0
+        self.replacements: set[asyncio.Task] = set()
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -87,15 +89,32 @@ class Front:
 
     async def answer(self, body: bytes) -> tuple[int, bytes]:
         """HTTP status and JSON from a worker; a worker that is lost on the way is replaced."""
-        worker = await self.free.get()
         try:
-            return await worker.answer(body)
+            async with asyncio.timeout(START):
+                worker = await self.free.get()
+        except TimeoutError:
+            raise HTTPException(503, "no worker is free", RETRY) from None
+        try:
+            answered = await worker.answer(body)
         except (EOFError, OSError) as error:
             log.error("a worker was lost: %r", error)
-            await worker.restart()
+            replacement = asyncio.create_task(self.replace(worker))
+            self.replacements.add(replacement)  # the event loop itself keeps no hold of it
+            replacement.add_done_callback(self.replacements.discard)
             return 500, invocation.error_body(500, "the server could not cope with this request")
-        finally:
-            self.free.put_nowait(worker)
+        self.free.put_nowait(worker)
+        return answered
+
+    async def replace(self, worker: Worker) -> None:
+        """Start a lost worker anew, however often it takes; it is free when it has loaded the model."""
+        while True:
+            try:
+                await worker.restart()
+            except (EOFError, OSError) as error:
+                log.error("a worker could not start: %r", error)
+                await asyncio.sleep(1)
+            else:
+                return self.free.put_nowait(worker)
 
     async def invocations(self, request: Request) -> Response:
         """POST /invocations: JSON as `mlflow models serve` takes it."""

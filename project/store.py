@@ -107,7 +107,10 @@ def decode(pictures: Iterable[tuple], height: int) -> list[tuple[bytes, int] | s
     for picture, known in pictures:
         if picture is None or fingerprint(picture) != known:
             why = f": {picture}" if isinstance(picture, ValueError) else ""
-            raise ValueError(f"the data set changed while it was read; the same command again reads it anew{why}")
+            raise ValueError(
+                "a picture is not what it was when the data set was first read: it changed, or could not be fetched "
+                f"one of the two times; give the same command again, or `convert` the data set once{why}"
+            )
         try:
             line = images.line_image(images.read_picture(picture), height)
             lines.append((zlib.compress(line.tobytes(), 1), line.shape[2]))

@@ -18,8 +18,10 @@ def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     entry_point.leave_run()
     rate = Settings.learning_rate / (3 if start_from else 1)  # gently, where something is known already
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
+    start = experiment.start_of(settings)
+    known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with processes.together():
-        data_set = load_data(*data.split(","), height=settings.height, seed=seed)
+        data_set = load_data(*data.split(","), height=settings.height, seed=seed, characters=known)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
         champion = experiment.crown([run], data_set)

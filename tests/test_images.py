@@ -266,3 +266,9 @@ def test_specks_are_no_ink():
     pixels = np.full((120, 1500), 235, np.uint8)
     pixels[40:44, 700:705] = 30
     assert not line_image(pixels, 40).any()
+
+
+@pytest.mark.parametrize("shape", [(100, 1500), (300, 3000)])
+def test_the_grain_of_paper_is_no_ink(shape):
+    grain = np.random.default_rng(0).normal(225, 8, shape)
+    assert not line_image(grain.clip(0, 255).astype(np.uint8), 40).any()
