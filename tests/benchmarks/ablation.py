@@ -98,7 +98,7 @@ def main(data: str, minutes: float, threads: int, names: tuple[str, ...], output
             with mlflow.start_run(run_name=name, nested=True):
                 mlflow.log_params(dataclasses.asdict(settings))
                 figures = try_out(settings, data)
-                mlflow.log_metrics(figures)
+                mlflow.log_metrics(figures, step=figures["epochs"] + 1)  # after the epochs' own: the last step counts
             rows[name] = figures | {"variant": name}
             print(f"{name}: {figures}", flush=True)
         columns = ["variant", "val_cer", "train_lines_per_s", "epochs"]
