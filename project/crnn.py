@@ -24,18 +24,45 @@ class BatchNorm(nn.BatchNorm2d):
         """(N, C, H, W) -> (N, C, H, W)."""
         if not self.training or processes.count() == 1:
             return super().forward(features)
-        variance, mean = torch.var_mean(features, dim=(0, 2, 3), correction=0)  # (C,), of this process
-        pixels = torch.full_like(mean[:1], features.numel() / len(mean))
-        sums = processes.Sum.apply(torch.cat([pixels * mean, pixels * (variance + mean**2), pixels]))
-        pixels = sums[-1].detach()
-        mean, square = sums[:-1].div(pixels).chunk(2)
+        normed, mean, variance, pixels = NormTogether.apply(features, self.weight, self.bias, self.eps)
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * pixels / (pixels - 1), self.momentum)
+        return normed
+
+
+class NormTogether(torch.autograd.Function):
+    """Features (N, C, H, W), weight (C,) and bias (C,) -> features of mean `bias` and deviation `weight` over all
+    processes, and what they were before: mean (C,), variance (C,), and the pixels that were counted (1,).
+
+    By the sums that torch's own batch norm takes: `var_mean` takes ten times as long, and has no gradient as cheap.
+    """
+
+    @staticmethod
+    def forward(context, features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+        mean, variance = torch.batch_norm_update_stats(features, None, None, 0.0)  # (C,), of this process
+        own = features.numel() / len(mean) * torch.cat([mean, variance + mean**2, torch.ones_like(mean[:1])])
+        sums = processes.summed_tensor(own)
+        pixels = sums[-1:]
+        mean, square = (sums[:-1] / pixels).chunk(2)
         variance = square - mean**2
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * pixels / (pixels - 1), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return features * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        scale = weight * (variance + eps).rsqrt()
+        context.save_for_backward(features, weight, mean, variance, pixels)
+        context.eps = eps
+        context.mark_non_differentiable(mean, variance, pixels)
+        return features * scale[:, None, None] + (bias - mean * scale)[:, None, None], mean, variance, pixels
+
+    @staticmethod
+    def backward(context, gradient: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        features, weight, mean, variance, pixels = context.saved_tensors
+        _, weight_gradient, bias_gradient = torch.ops.aten.native_batch_norm_backward(  # of this process
+            gradient, features, weight, mean, variance, None, None, False, context.eps, [False, True, True]
+        )
+        along, level = processes.summed_tensor(torch.stack([weight_gradient, bias_gradient])) / pixels
+        deviation = (variance + context.eps).sqrt()
+        slope = along / deviation
+        centred = gradient - features * slope[:, None, None] - (level - mean * slope)[:, None, None]
+        return centred * (weight / deviation)[:, None, None], weight_gradient, bias_gradient, None
 
 
 class ConvBlock(nn.Module):
