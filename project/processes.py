@@ -73,14 +73,13 @@ def gathered(told: Told) -> list[Told]:
 def summed(*numbers: float) -> list[float]:
     """Each number, summed over the processes; all of them get the same."""
     total = torch.tensor(numbers, dtype=torch.float64)
+    if count() > 1 and torch.cuda.is_available():
+        total = total.cuda()
+    return summed_tensor(total).tolist()
+
+
+def summed_tensor(total: Tensor) -> Tensor:
+    """The same for a tensor of each process, in its place."""
     if count() > 1:
-        total = total.cuda() if torch.cuda.is_available() else total
         dist.all_reduce(total)
-    return total.tolist()
-
-
-def summed_tensor(own: Tensor) -> Tensor:
-    """A tensor of each process, summed over them; all of them get the same."""
-    total = own.clone()
-    dist.all_reduce(total)
     return total
