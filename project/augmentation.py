@@ -10,37 +10,40 @@ from torch.nn import functional
 
 from project.images import padded_width
 
+Chance = torch.Generator | None
 
-def augment(images: Tensor, widths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+
+def augment(images: Tensor, widths: Tensor, strength: float, chance: Chance = None) -> tuple[Tensor, Tensor]:
     """(N, 1, H, W) in [0, 1], widths (N,) -> the same, varied; W and widths are stretched together.
 
-    strength: 0 leaves the batch as it is, 1 is what the defaults were measured with.
+    strength: 0 leaves the batch as it is, 1 is what the defaults were measured with. chance: where the variation comes
+    from, on the batch's device; None is torch's own.
     """
     if strength == 0:
         return images, widths
-    images, widths = distort(images, widths, strength)
-    images = vary_stroke_width(images, strength)
-    return vary_ink(images, strength), widths
+    images, widths = distort(images, widths, strength, chance)
+    images = vary_stroke_width(images, strength, chance)
+    return vary_ink(images, strength, chance), widths
 
 
-def uniform(images: Tensor, low: float, high: float) -> Tensor:
+def uniform(images: Tensor, low: float, high: float, chance: Chance) -> Tensor:
     """One random number a line, (N, 1, 1, 1)."""
-    return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high)
+    return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=chance)
 
 
-def distort(images: Tensor, widths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def distort(images: Tensor, widths: Tensor, strength: float, chance: Chance) -> tuple[Tensor, Tensor]:
     """Stretch the batch; slant, scale, climb, shift and bend each line. All lengths below are in px of height 1."""
     n, _, height, width = images.shape
-    stretch = float(torch.empty(1).uniform_(1 - 0.2 * strength, 1 + 0.2 * strength))
+    stretch = float(uniform(images[:1], 1 - 0.2 * strength, 1 + 0.2 * strength, chance))
     out_width = padded_width(round(width * stretch))
     stretch = out_width / width
     y = torch.linspace(-0.5, 0.5, height, device=images.device).view(1, height, 1)
     x = torch.linspace(0, width / height, out_width, device=images.device).view(1, 1, out_width)
     slant, climb, scale, shift = (
-        uniform(images, -s * strength, s * strength).view(n, 1, 1) for s in (0.4, 0.015, 0.15, 0.06)
+        uniform(images, -s * strength, s * strength, chance).view(n, 1, 1) for s in (0.4, 0.015, 0.15, 0.06)
     )
     middle = (widths / height / 2).view(n, 1, 1)
-    bend_x, bend_y = elastic(n, height, out_width, 0.05 * strength, images.device)
+    bend_x, bend_y = elastic(n, height, out_width, 0.05 * strength, images.device, chance)
     from_x = x + slant * y + bend_x
     from_y = y * (1 + scale) + climb * (x - middle) + shift + bend_y
     grid = torch.stack([from_x.expand(n, height, out_width) * (2 * height / width) - 1, from_y * 2], dim=3)
@@ -48,24 +51,26 @@ def distort(images: Tensor, widths: Tensor, strength: float) -> tuple[Tensor, Te
     return images, (widths * stretch).ceil().long().clamp(max=out_width)
 
 
-def elastic(n: int, height: int, width: int, size: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def elastic(
+    n: int, height: int, width: int, size: float, device: torch.device, chance: Chance
+) -> tuple[Tensor, Tensor]:
     """Two smooth random fields (N, height, width) of standard deviation `size`, a bump about half a line high."""
-    coarse = torch.randn(n, 2, 4, max(4, 2 * width // height), device=device) * size
+    coarse = torch.randn(n, 2, 4, max(4, 2 * width // height), device=device, generator=chance) * size
     fine = functional.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
     return fine[:, 0], fine[:, 1]
 
 
-def vary_stroke_width(images: Tensor, strength: float) -> Tensor:
+def vary_stroke_width(images: Tensor, strength: float, chance: Chance) -> Tensor:
     """Mix each line with a bolder or a thinner self."""
     bold = functional.max_pool2d(images, 3, stride=1, padding=1)
     thin = -functional.max_pool2d(-images, 3, stride=1, padding=1)
-    amount = uniform(images, -0.6 * strength, 0.8 * strength)
+    amount = uniform(images, -0.6 * strength, 0.8 * strength, chance)
     return images + amount.clamp(min=0) * (bold - images) - (-amount).clamp(min=0) * (images - thin)
 
 
-def vary_ink(images: Tensor, strength: float) -> Tensor:
+def vary_ink(images: Tensor, strength: float, chance: Chance) -> Tensor:
     """Paler or fuller ink, and the grain of the paper."""
-    gamma = uniform(images, -0.7 * strength, 0.7 * strength).exp()
-    ink = uniform(images, 1 - 0.3 * strength, 1.0)
-    grain = torch.randn_like(images) * uniform(images, 0.0, 0.06 * strength)
+    gamma = uniform(images, -0.7 * strength, 0.7 * strength, chance).exp()
+    ink = uniform(images, 1 - 0.3 * strength, 1.0, chance)
+    grain = torch.empty_like(images).normal_(generator=chance) * uniform(images, 0.0, 0.06 * strength, chance)
     return (ink * images.clamp(1e-4, 1) ** gamma + grain).clamp(0, 1)

@@ -10,59 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from project import processes
 from project.images import FRAME_WIDTH
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm (Ioffe and Szegedy 2015, algorithm 1) over the parts of a batch that several processes hold together.
-
-    torch's own SyncBatchNorm is the same, for GPUs only.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        if not self.training or processes.count() == 1:
-            return super().forward(features)
-        normed, mean, variance, pixels = NormTogether.apply(features, self.weight, self.bias, self.eps)
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * pixels / (pixels - 1), self.momentum)
-        return normed
-
-
-class NormTogether(torch.autograd.Function):
-    """Features (N, C, H, W), weight (C,) and bias (C,) -> features of mean `bias` and deviation `weight` over all
-    processes, and what they were before: mean (C,), variance (C,), and the pixels that were counted (1,).
-
-    By the sums that torch's own batch norm takes: `var_mean` takes thirty times as long.
-    """
-
-    @staticmethod
-    def forward(context, features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
-        mean, variance = torch.batch_norm_update_stats(features, None, None, 0.0)  # (C,), of this process
-        own = features.numel() / len(mean) * torch.cat([mean, variance + mean**2, torch.ones_like(mean[:1])])
-        sums = processes.summed_tensor(own)
-        pixels = sums[-1:]
-        mean, square = (sums[:-1] / pixels).chunk(2)
-        variance = square - mean**2
-        scale = weight * (variance + eps).rsqrt()
-        context.save_for_backward(features, weight, mean, variance, pixels)
-        context.eps = eps
-        context.mark_non_differentiable(mean, variance, pixels)
-        return features * scale[:, None, None] + (bias - mean * scale)[:, None, None], mean, variance, pixels
-
-    @staticmethod
-    def backward(context, gradient: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-        features, weight, mean, variance, pixels = context.saved_tensors
-        _, weight_gradient, bias_gradient = torch.ops.aten.native_batch_norm_backward(  # of this process
-            gradient, features, weight, mean, variance, None, None, False, context.eps, [False, True, True]
-        )
-        along, level = processes.summed_tensor(torch.stack([weight_gradient, bias_gradient])) / pixels
-        deviation = (variance + context.eps).sqrt()
-        slope = along / deviation
-        centred = gradient - features * slope[:, None, None] - (level - mean * slope)[:, None, None]
-        return centred * (weight / deviation)[:, None, None], weight_gradient, bias_gradient, None
 
 
 class ConvBlock(nn.Module):
@@ -71,7 +19,7 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, pool: tuple[int, int] = (1, 1)):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = BatchNorm(outputs)
+        self.norm = nn.BatchNorm2d(outputs)
         self.pool = nn.MaxPool2d(pool) if pool != (1, 1) else nn.Identity()
 
     def forward(self, features: Tensor, input_lengths: Tensor, frames: int) -> Tensor:
@@ -112,7 +60,7 @@ class CRNN(nn.Module):
     hidden: units of the LSTM, a direction. layers: how many LSTMs stand on each other.
     """
 
-    def __init__(self, classes: int, width: int = 128, hidden: int = 128, layers: int = 2, dropout: float = 0.2):
+    def __init__(self, classes: int, width: int = 128, hidden: int = 128, layers: int = 2):
         super().__init__()
         self.shape = {"width": width, "hidden": hidden, "layers": layers}
         self.blocks = nn.ModuleList(
@@ -123,7 +71,6 @@ class CRNN(nn.Module):
                 ConvBlock(3 * width // 4, width),
             ]
         )
-        self.dropout = nn.Dropout(dropout)
         inputs = [width] + [2 * hidden] * (layers - 1)
         self.lstms = nn.ModuleList(BidirectionalLSTM(size, hidden) for size in inputs)
         self.head = nn.Linear(2 * hidden, classes)
@@ -152,8 +99,8 @@ class CRNN(nn.Module):
         """(N, F, T) -> (T, N, C): what each frame says, read in the context of its line."""
         sequence = features.permute(2, 0, 1)  # (T, N, F)
         for lstm in self.lstms:
-            sequence = lstm(self.dropout(sequence), input_lengths)  # (T, N, 2 * hidden)
-        return self.head(self.dropout(sequence)).log_softmax(dim=2)
+            sequence = lstm(sequence, input_lengths)  # (T, N, 2 * hidden)
+        return self.head(sequence).log_softmax(dim=2)
 
     def shortcut_log_probs(self, features: Tensor) -> Tensor:
         """(N, F, T) -> (T, N, C): the CTC shortcut's answer, from three frames at a time; for training only."""
@@ -163,17 +110,3 @@ class CRNN(nn.Module):
         """(N, 1, H, W), (N,) -> log_probs (T, N, C) with the blank at 0, input_lengths (N,)."""
         features, input_lengths = self.features(images, widths)
         return self.log_probs(features, input_lengths), input_lengths
-
-
-class BothHeads(nn.Module):
-    """A network as training asks it."""
-
-    def __init__(self, network: CRNN):
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, 1, H, W), (N,) -> log_probs (T, N, C), the CTC shortcut's log_probs (T, N, C), input_lengths (N,)."""
-        features, input_lengths = self.network.features(images, widths)  # (N, F, T), (N,)
-        log_probs = self.network.log_probs(features, input_lengths)
-        return log_probs, self.network.shortcut_log_probs(features), input_lengths

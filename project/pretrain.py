@@ -51,14 +51,17 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 @click.command()
 @click.option("--data", required=True, help="Tables or folders, separated by commas; `synthetic` is one of them.")
 @click.option("--synthetic-lines", required=True, type=click.IntRange(10))
-@click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--epochs", required=True, type=click.IntRange(1))
+@click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")
-def main(data: str, synthetic_lines: int, minutes: float, start_from: str, seed: int, output: str) -> None:
+def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, seed: int, output: str) -> None:
     entry_point.leave_run()
-    rate = 4e-3 / (2 if start_from else 1)
-    settings = Settings(seed, epochs=1000, patience=1000, minutes=minutes, learning_rate=rate, start_from=start_from)
+    settings = Settings(
+        seed, epochs=epochs, patience=epochs, minutes=minutes, learning_rate=4e-3, start_from=start_from,
+        parts=1, batch_width=7168,
+    )  # fmt: skip
     data_set = load_data(
         *data.split(","), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 Told = TypeVar("Told")
 
@@ -43,15 +43,6 @@ def number() -> int:
 def share(items: Sequence) -> Sequence:
     """This process's part of `items`: every n-th of n processes."""
     return items[number() :: count()]
-
-
-def parallel(network: nn.Module) -> nn.Module:
-    """`network` with the first process's weights and statistics, its gradients the mean over the processes
-    (DistributedDataParallel).
-
-    What `network` is made of stays in use as it is.
-    """
-    return nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False) if count() > 1 else network
 
 
 def from_first(told: Told) -> Told:

@@ -2,12 +2,14 @@
 
 import copy
 import dataclasses
+import functools
 import io
 import logging
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,19 @@ from tqdm import tqdm
 from project import metrics, processes
 from project.augmentation import augment
 from project.charset import BLANK, Charset
-from project.crnn import CRNN, BothHeads
+from project.crnn import CRNN
 from project.decoding import best_path
 from project.files import replaced
 from project.images import batch, width_batches
 from project.lines import Line, lengths_of, widths_of
+from project.parts import Part, put_together
 from project.recognizer import Recognizer
 
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
 KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
+
+HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("amx_bf16"))  # else it is slower than float32
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +45,13 @@ class Settings:
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    batch_width: int = 3584  # px: the padded widths of a batch, added up; of several processes, each has so much
+    parts: int = 2  # of a batch: each is learnt from on a thread or in a process of its own
+    batch_width: int = 3584  # px: the padded widths of a part, added up
     learning_rate: float = 6e-3  # at the top of the schedule
     height: int = 36  # px
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
     layers: int = 2  # bidirectional LSTMs
-    dropout: float = 0.2
     augmentation: float = 1.0  # strength; 0 is none
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
@@ -56,16 +61,15 @@ class Settings:
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
     def __post_init__(self):
-        least = dict.fromkeys(("seed", "dropout", "augmentation", "shortcut_weight", "short_first", "average"), 0)
+        least = dict.fromkeys(("seed", "augmentation", "shortcut_weight", "short_first", "average"), 0)
         least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
         for name, setting in dataclasses.asdict(self).items():
             if not isinstance(setting, str) and not setting >= least.get(name, 1):
                 raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
         if self.texts and not Path(self.texts).expanduser().is_file():
             raise ValueError(f"texts: {self.texts} is not a file")
-        for name in ("dropout", "average"):
-            if getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be less than 1, got {getattr(self, name)}")
+        if self.average >= 1:
+            raise ValueError(f"average must be less than 1, got {self.average}")
 
 
 @dataclasses.dataclass
@@ -100,36 +104,39 @@ def train(
     torch.manual_seed(settings.seed)
     first = processes.number() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = CRNN(len(charset), settings.width, settings.hidden, settings.layers, settings.dropout)
+    network = CRNN(len(charset), settings.width, settings.hidden, settings.layers)
     if start:
         take_over(network, charset, settings.height, start)
+    network.load_state_dict(processes.from_first(network.state_dict()))
     network = network.to(device, memory_format=torch.channels_last)
-    network.shortcut.requires_grad_(settings.shortcut_weight > 0)  # several processes wait for all that learns
-    both_heads = processes.parallel(BothHeads(network))
+    network.shortcut.requires_grad_(settings.shortcut_weight > 0)
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
-    parts = {"network": network, "average": average, "best": best, "optimizer": optimizer}
+    count = max(settings.parts, processes.count())  # no process without a part
+    whole = Part(network.train())
+    own_parts = processes.share([whole.twin() for _ in range(count)])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, fused=True)
+    kept = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
     history = done["history"]
     if state := processes.from_first(last_state(checkpoint)):
-        done = resume(state, parts)
+        done = resume(state, kept)
         history = done["history"]
         if first:
             on_epoch(len(history), history[-1], done["predictions"])
+    for part in own_parts:
+        part.statistics.copy_(whole.statistics)
     all_widths, all_lengths = widths_of(train_lines), lengths_of(train_lines)
     budget = 60 * settings.minutes
+    pool = threads(len(own_parts), device)
 
     for epoch in range(len(history) + 1, settings.epochs + 1):
         if len(history) - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
             break
         started = time.monotonic()
-        rng = np.random.default_rng((settings.seed, epoch))
-        # so that a resumed run draws the same numbers, and each process others
-        torch.manual_seed(settings.seed * 1_000_003 + processes.number() * 100_003 + epoch)
-        order = width_batches(all_widths, settings.batch_width * processes.count(), rng)
-        if epoch > settings.short_first:
-            rng.shuffle(order)
-        network.train()
+        for number, part in zip(processes.share(range(count)), own_parts, strict=True):
+            chance = np.random.SeedSequence((settings.seed, epoch, number))  # a resumed run draws the same
+            part.chance.manual_seed(int(chance.generate_state(1)[0]))
+        order = batches(all_widths, settings, count, epoch)
         summed_loss = characters = seen = 0
         elapsed = done["seconds"]
         bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
@@ -140,32 +147,24 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(settings, done["steps"], progress)
 
-            chosen = np.resize(chosen, max(len(chosen), processes.count()))  # no process without a line
-            own = [train_lines[i] for i in processes.share(chosen)]
-            images, widths, targets, target_lengths = tensors(own, device, all_widths[chosen].max())
-            images, widths = augment(images, widths, settings.augmentation)
-            log_probs, shortcut_log_probs, input_lengths = both_heads(images, widths)  # (T, N, C) twice, (N,)
-            loss = ctc_loss(log_probs, targets, input_lengths, target_lengths)
-            objective = loss
-            if settings.shortcut_weight:
-                shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
-                objective = loss + settings.shortcut_weight * shortcut_loss
-            optimizer.zero_grad()
-            # a character's share of it; gradients are averaged over the processes
-            (objective / all_lengths[chosen].sum() * processes.count()).backward()
+            batch_characters = int(sum(all_lengths[some].sum() for some in chosen))
+            learn_some = functools.partial(learn, settings, train_lines, batch_characters)
+            losses = pool.map(learn_some, own_parts, processes.share(chosen))
+
+            # the same in all processes, so that they stop together
+            batch_loss, seconds = put_together(
+                whole, own_parts, count, sum(losses), (time.monotonic() - started) / processes.count()
+            )
             torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
             optimizer.step()
-
             done["steps"] += 1
             follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
-            # the same in all processes, so that they stop together
-            batch_loss, seconds = processes.summed(loss.item(), (time.monotonic() - started) / processes.count())
             elapsed = done["seconds"] + seconds
             if not math.isfinite(batch_loss):
                 raise ValueError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
             summed_loss += batch_loss
-            characters += int(all_lengths[chosen].sum())
-            seen += len(chosen)
+            characters += batch_characters
+            seen += sum(map(len, chosen))
         seconds = time.monotonic() - started
         validation = validate(average, charset, validation_lines, settings.batch_width)
         figures = {"train_loss": summed_loss / characters, "train_lines_per_s": seen / seconds, **validation.figures}
@@ -178,9 +177,44 @@ def train(
         if first:
             log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
             if checkpoint:
-                save(checkpoint, parts, done)
+                save(checkpoint, kept, done)
             on_epoch(epoch, figures, validation.predictions)
     return best.cpu(), history
+
+
+def batches(widths: np.ndarray, settings: Settings, count: int, epoch: int) -> list[list[np.ndarray]]:
+    """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide."""
+    rng = np.random.default_rng((settings.seed, epoch))
+    parts = width_batches(widths, settings.batch_width, rng)
+    cut = [parts[start : start + count] for start in range(0, len(parts), count)]
+    if epoch > settings.short_first:
+        rng.shuffle(cut)
+    return cut
+
+
+def learn(settings: Settings, lines: Sequence[Line], batch_characters: int, part: Part, chosen: np.ndarray) -> float:
+    """Forward, loss, backward: add the gradients of some lines, by their indices, of a batch with so many characters
+    to the part's. Returns the loss of these lines, in nats.
+    """
+    device = part.gradients.device
+    images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
+    images, widths = augment(images, widths, settings.augmentation, part.chance)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
+        features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
+        log_probs = part.network.log_probs(features, input_lengths)  # (T, N, C)
+        shortcut_log_probs = part.network.shortcut_log_probs(features)
+    loss = objective = ctc_loss(log_probs.float(), targets, input_lengths, target_lengths)
+    if settings.shortcut_weight:
+        shortcut_loss = ctc_loss(shortcut_log_probs.float(), targets, input_lengths, target_lengths)
+        objective = loss + settings.shortcut_weight * shortcut_loss
+    (objective / batch_characters).backward()
+    return loss.item()
+
+
+def threads(parts: int, device: torch.device) -> ThreadPoolExecutor:
+    """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
+    at_once = max(1, min(parts, torch.get_num_threads())) if device.type == "cpu" else 1
+    return ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (torch.get_num_threads() // at_once,))
 
 
 @torch.no_grad()
@@ -209,12 +243,9 @@ def learning_rate(settings: Settings, steps: int, progress: float) -> float:
     return settings.learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def tensors(lines: Sequence[Line], device: torch.device, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """images (N, 1, H, Wmax), widths (N,), targets (all labels, one line after another), target_lengths (N,).
-
-    width: px of the widest line of the batch, of which these may be a part.
-    """
-    images, widths = batch([line.image for line in lines], width)
+def tensors(lines: Sequence[Line], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """images (N, 1, H, Wmax), widths (N,), targets (all labels, one line after another), target_lengths (N,)."""
+    images, widths = batch([line.image for line in lines])
     targets = torch.tensor([label for line in lines for label in line.labels])
     target_lengths = torch.tensor([len(line.labels) for line in lines])
     return torch.from_numpy(images).to(device), torch.from_numpy(widths).to(device), targets.to(device), target_lengths
@@ -230,27 +261,32 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_l
 
 @torch.no_grad()
 def follow(average: CRNN, network: CRNN, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * network (Polyak averaging); counters are copied."""
+    """average <- decay * average + (1 - decay) * network (Polyak averaging), the statistics of batch norm too."""
     for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
 
 
 @torch.inference_mode()
+def read_lines(
+    network: CRNN, charset: Charset, lines: Sequence[Line], chosen: np.ndarray
+) -> tuple[float, dict[int, tuple[str, str]]]:
+    """The loss of some lines, by their indices, and of each line its text and the prediction."""
+    own = [lines[i] for i in chosen]
+    images, widths, targets, target_lengths = tensors(own, next(network.parameters()).device)
+    log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
+    loss = ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
+    labels = [best_path(log_probs[:frames, column].cpu().numpy()) for column, frames in enumerate(input_lengths)]
+    return loss, {i: (line.text, charset.decode(one)) for i, line, one in zip(chosen, own, labels, strict=True)}
+
+
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
     """Read the lines by best path. `network` is in evaluation mode, and charset and lines belong to it."""
-    device = next(network.parameters()).device
-    all_widths, read, summed_loss = widths_of(lines), {}, 0.0
-    for chosen in processes.share(width_batches(all_widths, batch_width)):
-        own = [lines[i] for i in chosen]
-        images, widths, targets, target_lengths = tensors(own, device, all_widths[chosen].max())
-        log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
-        summed_loss += ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
-        for column, i in enumerate(chosen):
-            labels = best_path(log_probs[: input_lengths[column], column].cpu().numpy())
-            read[i] = own[column].text, charset.decode(labels)
+    chosen = processes.share(width_batches(widths_of(lines), batch_width))
+    with threads(len(chosen), next(network.parameters()).device) as pool:
+        answers = list(pool.map(functools.partial(read_lines, network, charset, lines), chosen))
+    summed_loss = sum(loss for loss, _ in answers)
+    read = {i: both for _, some in answers for i, both in some.items()}
     (summed_loss,) = processes.summed(summed_loss)
     read = {i: both for part in processes.gathered(read) for i, both in part.items()}
     texts, predictions = map(list, zip(*(read[i] for i in range(len(lines))), strict=True))
@@ -263,10 +299,10 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
     return Validation(figures, predictions)
 
 
-def save(checkpoint: Path, parts: dict, done: dict) -> None:
+def save(checkpoint: Path, kept: dict, done: dict) -> None:
     """Write all that training needs to go on, in one step. OSError if it cannot be written: the old one stays."""
     state = io.BytesIO()  # torch's own writer says "unexpected pos" where the disk is full
-    torch.save({"done": done, **{name: part.state_dict() for name, part in parts.items()}}, state)
+    torch.save({"done": done, **{name: part.state_dict() for name, part in kept.items()}}, state)
     with replaced(checkpoint) as path:
         path.write_bytes(state.getbuffer())
 
@@ -276,9 +312,9 @@ def last_state(checkpoint: Path | None) -> dict | None:
     return torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint and checkpoint.exists() else None
 
 
-def resume(state: dict, parts: dict) -> dict:
+def resume(state: dict, kept: dict) -> dict:
     """Put each part back into the state that `save` wrote; returns how far training was."""
-    for name, part in parts.items():
+    for name, part in kept.items():
         part.load_state_dict(state[name])
     log.info("going on after epoch %d", len(state["done"]["history"]))
     return state["done"]

@@ -9,7 +9,6 @@ import sys
 import mlflow
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from project import registry
@@ -21,20 +20,11 @@ from tests.test_training import SMALL, written
 TOGETHER = """
 import dataclasses, json, sys
 from pathlib import Path
-import torch
-from torch import nn
 from project import processes
-from project.crnn import CRNN, BatchNorm, BothHeads
 from project.training import train
 from tests.test_processes import CHARSET, SETTINGS, lines
 
 folder = Path(sys.argv[1])
-
-def norm_and_gradients(norm, images, counts):
-    images = images.clone().requires_grad_()
-    answer = norm(images)
-    (answer * counts).sum().backward()
-    return answer.detach(), images.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var
 
 def tell(epoch, figures, predictions):
     with (folder / "told.jsonl").open("a") as file:
@@ -43,24 +33,11 @@ def tell(epoch, figures, predictions):
         raise RuntimeError("killed")
 
 with processes.together():
-    torch.manual_seed(0)
-    images, counts = torch.randn(2, 5, 3, 4, 6)  # counts: what each pixel counts in the loss
-    ours = processes.gathered(norm_and_gradients(BatchNorm(3), *map(processes.share, (images, counts))))
-    if processes.number() == 0:
-        torch.save((ours, norm_and_gradients(nn.BatchNorm2d(3), images, counts)), folder / "norms.pt")
-    torch.manual_seed(processes.number())
-    network = CRNN(5, 8, 4, 1)  # other weights in each
-    network.blocks[0].norm.running_mean += processes.number()
-    processes.parallel(BothHeads(network))
-    states = processes.gathered(network.state_dict())
-    if processes.number() == 0:
-        torch.save(states, folder / "states.pt")
     checkpoint = folder / "checkpoint.pt" if processes.number() == 0 else None
     train(SETTINGS, CHARSET, lines(), lines(), tell, checkpoint)
 """
 CHARSET = Charset("abelot ")
-SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250)
-ALONE = dataclasses.replace(SETTINGS, batch_width=2 * SETTINGS.batch_width)
+SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0)
 
 
 def lines():
@@ -84,29 +61,10 @@ def together(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone():
-    return train(ALONE, CHARSET, lines(), lines())
+    return train(SETTINGS, CHARSET, lines(), lines())
 
 
-def test_batch_norm_over_two_processes_is_that_of_the_whole_batch(together):
-    (first, second), (answer, gradient, weight, bias, mean, variance) = torch.load(together / "norms.pt")
-    for whole, parts in ((answer, (first[0], second[0])), (gradient, (first[1], second[1]))):
-        for number in range(2):
-            torch.testing.assert_close(parts[number], whole[number::2])
-    torch.testing.assert_close(first[2] + second[2], weight)
-    torch.testing.assert_close(first[3] + second[3], bias)
-    for part in (first, second):
-        torch.testing.assert_close(part[4], mean)
-        torch.testing.assert_close(part[5], variance)
-
-
-def test_the_second_process_starts_with_what_the_first_knows(together):
-    first, second = torch.load(together / "states.pt")
-    assert first["blocks.0.norm.running_mean"].sum() == 0
-    for name, known in first.items():
-        assert torch.equal(second[name], known), name
-
-
-def test_two_processes_have_the_losses_of_one_with_the_same_batches(together, alone):
+def test_two_processes_have_the_losses_of_one(together, alone):
     told = [json.loads(line) for line in (together / "told.jsonl").read_text().splitlines()]
     assert len(told) == 2
     for figures, expected in zip(told, alone[1], strict=False):
@@ -117,7 +75,7 @@ def test_two_processes_have_the_losses_of_one_with_the_same_batches(together, al
 def test_what_two_processes_began_one_can_finish(together, alone):
     heard = []
     _, history = train(
-        ALONE, CHARSET, lines(), lines(), lambda epoch, *rest: heard.append(epoch), together / "checkpoint.pt"
+        SETTINGS, CHARSET, lines(), lines(), lambda epoch, *rest: heard.append(epoch), together / "checkpoint.pt"
     )
     assert heard == [2, 3, 4]
     for figures, expected in zip(history, alone[1], strict=True):

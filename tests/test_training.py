@@ -20,7 +20,6 @@ SMALL = Settings(
     width=64,
     hidden=48,
     layers=1,
-    dropout=0,
     augmentation=0,
     batch_width=400,
     average=0.95,
@@ -54,7 +53,7 @@ def test_a_handful_of_lines_is_memorised(charset, handful):
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(charset, handful):
-    settings = dataclasses.replace(SMALL, epochs=3, augmentation=1.0, dropout=0.2)
+    settings = dataclasses.replace(SMALL, epochs=3, augmentation=1.0)
 
     def losses(settings):
         return [figures["val_loss"] for figures in train(settings, charset, handful, handful)[1]]
@@ -64,8 +63,18 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(charset, h
     assert losses(dataclasses.replace(settings, seed=2)) != first
 
 
+def test_the_figures_are_the_same_on_one_thread_and_on_several(charset, handful):
+    settings = dataclasses.replace(SMALL, epochs=3, augmentation=1.0)
+    threads, losses = torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        losses.append([figures["val_loss"] for figures in train(settings, charset, handful, handful)[1]])
+    torch.set_num_threads(threads)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_a_killed_training_goes_on_from_its_checkpoint_as_if_nothing_had_happened(charset, handful, tmp_path):
-    settings = dataclasses.replace(SMALL, epochs=4, augmentation=1.0, dropout=0.2)
+    settings = dataclasses.replace(SMALL, epochs=4, augmentation=1.0)
     whole, history = train(settings, charset, handful, handful)
 
     class Killed(Exception):
@@ -157,7 +166,7 @@ def test_a_line_too_narrow_for_its_text_costs_nothing_rather_than_everything():
         ("learning_rate", -1, "at least 1e-09, got -1"),
         ("height", 4, "at least 8, got 4"),
         ("augmentation", -0.5, "at least 0, got -0.5"),
-        ("dropout", 1.5, "less than 1, got 1.5"),
+        ("average", 1.5, "less than 1, got 1.5"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting, value, words):

@@ -41,7 +41,6 @@ VARIANTS: dict[str, dict[str, float]] = {
     "half the augmentation": {"augmentation": 0.5},
     "no short lines first": {"short_first": 0},
     "no averaging of weights": {"average": 0},
-    "no dropout": {"dropout": 0},
 }
 
 
