@@ -2,6 +2,8 @@
 
 A confidence is p ** (1 / temperature), with the temperature that makes the outcomes on validation lines the most
 probable: temperature scaling (Guo et al. 2017, arXiv 1706.04599, section 4.2) of one number instead of all classes.
+A beam's p, its share of what the beam kept, is high wherever the language model leaves no rival; so what the network
+alone says, P(labelling), counts beside it, to a power that is found in the same way.
 """
 
 from collections.abc import Sequence
@@ -10,18 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 
 TEMPERATURES = np.geomspace(0.05, 20, 100)  # that are tried
+POWERS = np.append(0, np.geomspace(0.01, 1, 20))  # of P(labelling)
 LOWEST = 1e-6  # a confidence is taken to be so far from 0 and 1 at least, so that one surprise is not infinitely bad
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperatures of a decoder's confidences: of whole lines, and of single characters."""
+    """The temperatures of a decoder's confidences: of whole lines, and of single characters. power: of P(labelling), by
+    which the confidence of a line is multiplied.
+    """
 
     line: float = 1.0
     character: float = 1.0
+    power: float = 0.0
+
+    def of_lines(self, probabilities: Sequence[float], log_probabilities: Sequence[float] | float = 0.0) -> np.ndarray:
+        """The confidences (N,) of lines with these probabilities (N,), and log P(labelling) where `power` asks it."""
+        return tempered(probabilities, self.line) * np.exp(self.power * np.asarray(log_probabilities))
 
 
-def tempered(probabilities: np.ndarray | float, temperature: float) -> np.ndarray | float:
+def tempered(probabilities: Sequence[float] | float, temperature: float) -> np.ndarray | float:
     """Probabilities -> confidences, both 0 to 1; a temperature below 1 makes them less sure."""
     return np.asarray(probabilities) ** (1 / temperature)
 
@@ -30,9 +40,26 @@ def temperature_of(probabilities: Sequence[float], right: Sequence[bool]) -> flo
     """The temperature with the lowest negative log-likelihood of what was right; 1 where there is nothing to see."""
     if not len(right):
         return 1.0
-    confidences = tempered(np.asarray(probabilities), TEMPERATURES[:, None]).clip(LOWEST, 1 - LOWEST)
-    surprise = -np.log(np.where(np.asarray(right, bool), confidences, 1 - confidences)).mean(axis=1)
-    return float(TEMPERATURES[surprise.argmin()])
+    surprises = surprise(tempered(np.asarray(probabilities), TEMPERATURES[:, None]), right)
+    return float(TEMPERATURES[surprises.argmin()])
+
+
+def temperature_and_power(
+    shares: Sequence[float], log_probabilities: Sequence[float], right: Sequence[bool]
+) -> tuple[float, float]:
+    """The same for a beam's shares, with the power of P(labelling), of which the logarithms are given."""
+    if not len(right):
+        return 1.0, 0.0
+    network = np.exp(POWERS[:, None] * np.asarray(log_probabilities))  # (powers, N)
+    surprises = surprise(tempered(np.asarray(shares), TEMPERATURES[:, None])[:, None] * network, right)
+    temperature, power = np.unravel_index(surprises.argmin(), surprises.shape)
+    return float(TEMPERATURES[temperature]), float(POWERS[power])
+
+
+def surprise(confidences: np.ndarray, right: Sequence[bool]) -> np.ndarray:
+    """The mean negative log-likelihood of what was right (N,) by each row of confidences (..., N)."""
+    confidences = confidences.clip(LOWEST, 1 - LOWEST)
+    return -np.log(np.where(np.asarray(right, bool), confidences, 1 - confidences)).mean(axis=-1)
 
 
 def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> np.ndarray:

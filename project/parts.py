@@ -52,10 +52,12 @@ def put_together(whole: Part, parts: Sequence[Part], count: int, *numbers: float
 
     Returns each of `numbers` summed over the processes.
     """
-    told = torch.tensor(numbers, dtype=torch.float64)
-    total = sum(torch.cat([part.gradients, part.statistics]) for part in parts)
-    total = processes.summed_tensor(torch.cat([total, told.to(total)]))
-    gradients, statistics, told = total.split([len(whole.gradients), len(whole.statistics), len(numbers)])
+    told = torch.tensor(numbers, dtype=whole.gradients.dtype, device=whole.gradients.device)
+    gradients, statistics = (
+        sum(one) for one in zip(*((part.gradients, part.statistics) for part in parts), strict=True)
+    )
+    total = processes.summed_tensor(torch.cat([gradients, statistics, told]))
+    gradients, statistics, told = total.split([len(gradients), len(statistics), len(told)])
     whole.gradients.copy_(gradients)
     for one in (whole, *parts):
         one.statistics.copy_(statistics / count)

@@ -22,7 +22,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project import inference
 from project.charset import BLANK, Charset
 from project.confidence import Calibration, tempered
-from project.decoding import BEAM_WIDTH, LanguageModel, align, best_path_spans, candidates, decode
+from project.decoding import BEAM_WIDTH, LanguageModel, align, best_path_spans, candidates, decode, log_probability
 from project.images import FRAME_WIDTH, MIN_SIDE, Place, batch, placed_line_image, width_batches
 from project.ngram import NGram
 from project.registry import version_uri
@@ -155,11 +155,12 @@ class Recognizer:
         """What a line's log-probs (T, C) say.
 
         The confidence of the best path's labels is from their probability, that of the beam's from their share of all
-        that the beam kept; that of a character from its surest frame.
+        that the beam kept and their probability without the language model; that of a character from its surest frame.
         """
         calibration = self.calibrations.get(decoder, Calibration())
-        found = candidates(log_probs, decoder, self.language, beam_width, alternatives)
-        confidences = tempered([probability for _, probability in found], calibration.line)
+        found = candidates(log_probs, decoder, self.language, beam_width, alternatives)[: 1 + alternatives]
+        network = [log_probability(log_probs, labels) for labels, _ in found] if calibration.power else 0.0
+        confidences = calibration.of_lines([probability for _, probability in found], network)
         left, others = 1 - confidences[0], confidences[1:].sum()
         confidences[1:] *= min(1, left / others) if others else 1  # a high temperature makes much of many
         labels = found[0][0]
@@ -174,7 +175,7 @@ class Recognizer:
             for label, (start, stop), confidence in zip(labels, spans, confident, strict=True)
         ]
         texts = [self.charset.decode(labels) for labels, _ in found]
-        rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
+        rivals = list(zip(texts, confidences.tolist(), strict=True))[1:]
         return Reading(texts[0], float(confidences[0]), characters, rivals)
 
 

@@ -31,6 +31,7 @@ SETTINGS = {
     "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": 2,  # a part is there when its task is done
     "spark.sql.files.maxPartitionBytes": "32m",  # with the next, less than 1,000 picture files in a task
     "spark.sql.files.openCostInBytes": "32k",
+    "spark.shuffle.compress": False,  # pictures are compressed already
     "spark.ui.showConsoleProgress": True,
 }
 CONVERT = "`mlflow run . -e convert` makes parquet of any data set"
@@ -95,7 +96,9 @@ def find_pictures(spark: SparkSession, images: str) -> DataFrame:
 
 
 def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
-    """Its row groups may be few and large, so its rows are shared out anew: that is cheap beside reading them."""
+    """Its row groups may be few and large, so its rows are shared out anew: that is cheap beside reading them. By a
+    hash: where rows are dealt out in turn, Spark sorts them all first, so that a lost task can be done again.
+    """
     rows = spark.read.parquet(*map(_location, tables))
     kind = rows.schema["image"].dataType if "image" in rows.columns else None
     if not isinstance(kind, StructType | BinaryType):
@@ -104,7 +107,7 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
     source = F.concat(_path(file), F.lit(":"), F.col("_metadata.row_index") + 1)
     image = F.col("image.bytes" if isinstance(kind, StructType) else "image")
     partitions = max(least_tasks(spark), math.ceil(rows.count() / archive.PART))
-    return rows.select(source.alias("source"), image.alias("image")).repartition(partitions)
+    return rows.select(source.alias("source"), image.alias("image")).repartition(partitions, "source")
 
 
 def from_files(spark: SparkSession, folder: str) -> DataFrame:

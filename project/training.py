@@ -136,7 +136,8 @@ def train(
         for number, part in zip(processes.share(range(count)), own_parts, strict=True):
             chance = np.random.SeedSequence((settings.seed, epoch, number))  # a resumed run draws the same
             part.chance.manual_seed(int(chance.generate_state(1)[0]))
-        order = batches(all_widths, settings, count, epoch)
+        rng = np.random.default_rng((settings.seed, epoch))
+        order = batches(all_widths, settings, count, rng, short_first=epoch <= settings.short_first)
         summed_loss = characters = seen = 0
         elapsed = done["seconds"]
         bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
@@ -148,7 +149,8 @@ def train(
                 group["lr"] = learning_rate(settings, done["steps"], progress)
 
             batch_characters = int(sum(all_lengths[some].sum() for some in chosen))
-            learn_some = functools.partial(learn, settings, train_lines, batch_characters)
+            stretch = rng.uniform(-1, 1)  # of all parts, so that none has to wait for a wider one
+            learn_some = functools.partial(learn, settings, train_lines, batch_characters, stretch)
             losses = pool.map(learn_some, own_parts, processes.share(chosen))
 
             # the same in all processes, so that they stop together
@@ -182,23 +184,26 @@ def train(
     return best.cpu(), history
 
 
-def batches(widths: np.ndarray, settings: Settings, count: int, epoch: int) -> list[list[np.ndarray]]:
+def batches(
+    widths: np.ndarray, settings: Settings, count: int, rng: np.random.Generator, short_first: bool
+) -> list[list[np.ndarray]]:
     """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide."""
-    rng = np.random.default_rng((settings.seed, epoch))
     parts = width_batches(widths, settings.batch_width, rng)
     cut = [parts[start : start + count] for start in range(0, len(parts), count)]
-    if epoch > settings.short_first:
+    if not short_first:
         rng.shuffle(cut)
     return cut
 
 
-def learn(settings: Settings, lines: Sequence[Line], batch_characters: int, part: Part, chosen: np.ndarray) -> float:
+def learn(
+    settings: Settings, lines: Sequence[Line], batch_characters: int, stretch: float, part: Part, chosen: np.ndarray
+) -> float:
     """Forward, loss, backward: add the gradients of some lines, by their indices, of a batch with so many characters
     to the part's. Returns the loss of these lines, in nats.
     """
     device = part.gradients.device
     images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
-    images, widths = augment(images, widths, settings.augmentation, part.chance)
+    images, widths = augment(images, widths, settings.augmentation, part.chance, stretch)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
         features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
         log_probs = part.network.log_probs(features, input_lengths)  # (T, N, C)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from project import metrics
-from project.confidence import Calibration, expected_calibration_error, temperature_of, tempered
-from project.decoding import BEAM_WIDTH, DECODERS, LanguageModel, best_path, prefix_beam_search
+from project.confidence import Calibration, expected_calibration_error, temperature_and_power, temperature_of
+from project.decoding import BEAM_WIDTH, DECODERS, LanguageModel, best_path, log_probability, prefix_beam_search
 from project.lines import Line
 from project.ngram import NGram, highest_order
 from project.recognizer import Recognizer
 
-LINES = 200  # at most, spread over the validation split: it bounds the time
+LINES = 200  # at most, spread over the validation split, for the language model: it bounds the time
+CALIBRATION_LINES = 1000  # at most, for the confidences, where a line is one outcome, not many characters
 ORDERS = (3, 4, 5, 6)
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
@@ -29,9 +30,10 @@ def tuned(
     Returns as well the figures on the validation `lines` (fractions; ECE before and after), and by decoder the
     confidences of the lines.
     """
-    lines = [lines[i] for i in np.linspace(0, len(lines) - 1, min(LINES, len(lines))).astype(int)]
+    lines = spread(lines, CALIBRATION_LINES)
     log_probs = recognizer.log_probs([line.image for line in lines])
-    language = best_language_model(best_ngram(recognizer, texts, lines), recognizer, log_probs, lines)
+    some, some_log_probs = spread(lines, LINES), spread(log_probs, LINES)
+    language = best_language_model(best_ngram(recognizer, texts, some), recognizer, some_log_probs, some)
     plain = dataclasses.replace(recognizer, language=language, calibrations={})
     figures: dict[str, float] = {}
     if language:
@@ -41,20 +43,30 @@ def tuned(
         readings = [plain.reading(one, decoder, BEAM_WIDTH, alternatives=0) for one in log_probs]
         right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
         probabilities = np.array([reading.confidence for reading in readings])
+        labels = [plain.charset.encode(reading.text) for reading in readings]
+        network = np.array([log_probability(*both) for both in zip(log_probs, labels, strict=True)])
         sure = [character.confidence for reading in readings for character in reading.characters]
         correct = [
             one
             for reading, line in zip(readings, lines, strict=True)
             for one in metrics.right_characters(line.text, reading.text)
         ]
-        calibration = Calibration(temperature_of(probabilities, right), temperature_of(sure, correct))
-        outcomes[decoder] = tempered(probabilities, calibration.line), right
-        calibrations[decoder] = calibration
+        if decoder == "best_path":  # whose probability is the network's own
+            temperature, power = temperature_of(probabilities, right), 0.0
+        else:
+            temperature, power = temperature_and_power(probabilities, network, right)
+        calibrations[decoder] = Calibration(temperature, temperature_of(sure, correct), power)
+        outcomes[decoder] = calibrations[decoder].of_lines(probabilities, network), right
         figures[f"val_ece{suffix}_before"] = expected_calibration_error(probabilities, right)
         figures[f"val_ece{suffix}"] = expected_calibration_error(*outcomes[decoder])
         if decoder == "beam":
             figures["val_cer_beam"] = metrics.cer([line.text for line in lines], [reading.text for reading in readings])
     return dataclasses.replace(plain, calibrations=calibrations), figures, outcomes
+
+
+def spread(items: Sequence, most: int) -> list:
+    """`most` of the items at most, evenly spread over them."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
 def best_ngram(recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]) -> NGram:

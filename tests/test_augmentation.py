@@ -1,6 +1,6 @@
 import torch
 
-from project.augmentation import augment
+from project.augmentation import augment, grown, smooth
 
 
 def strokes():
@@ -38,3 +38,15 @@ def test_the_same_chance_gives_the_same_variation():
     )
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_ink_grows_by_a_pixel_on_all_sides():
+    images = torch.rand(2, 1, 7, 9, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(grown(images), torch.nn.functional.max_pool2d(images, 3, stride=1, padding=1))
+
+
+def test_a_smooth_field_is_what_bicubic_interpolation_makes_of_its_points():
+    points = torch.randn(1, 1, 4, 6, generator=torch.Generator().manual_seed(0))
+    field = smooth(4, 36, points.device).T @ points @ smooth(6, 100, points.device)
+    expected = torch.nn.functional.interpolate(points, size=(36, 100), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(field, expected, atol=1e-4, rtol=1e-4)

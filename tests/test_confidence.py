@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from project.confidence import (
+    Calibration,
     expected_calibration_error,
     reliability,
+    temperature_and_power,
     temperature_of,
     tempered,
 )
@@ -38,6 +40,25 @@ def test_a_temperature_takes_away_too_much_confidence():
     assert temperature == pytest.approx(0.4, rel=0.1)
     assert expected_calibration_error(boasting, right) > 0.15
     assert expected_calibration_error(tempered(boasting, temperature), right) < 0.03
+
+
+def test_a_beam_that_is_too_sure_is_held_back_by_what_the_network_says():
+    rng = np.random.default_rng(0)
+    network = np.log(rng.random(8_000))
+    share = rng.random(8_000)
+    right = rng.random(8_000) < share**0.5 * np.exp(0.3 * network)
+    temperature, power = temperature_and_power(share, network, right)
+    assert temperature == pytest.approx(2, rel=0.15)
+    assert power == pytest.approx(0.3, rel=0.3)
+    calibrated = Calibration(temperature, power=power).of_lines(share, network)
+    assert expected_calibration_error(calibrated, right) < 0.03
+    assert temperature_and_power([], [], []) == (1, 0)
+
+
+def test_a_calibration_on_paper():
+    # 0.25 ** (1 / 2) * exp(0.5 * log 0.16) = 0.5 * 0.4
+    assert Calibration(line=2, power=0.5).of_lines([0.25], [np.log(0.16)]) == pytest.approx([0.2])
+    assert Calibration().of_lines([0.25]) == pytest.approx([0.25])
 
 
 def test_without_outcomes_probabilities_stay_as_they_are():
