@@ -45,10 +45,12 @@ class BidirectionalLSTM(nn.Module):
     def forward(self, sequence: Tensor, input_lengths: Tensor) -> Tensor:
         frame = torch.arange(len(sequence), device=sequence.device)[:, None]  # (T, 1)
         mirrored = input_lengths - 1 - frame  # (T, N)
-        mirrored = torch.where(mirrored >= 0, mirrored, frame)[:, :, None]  # padding stays where it is
+        mirrored = torch.where(mirrored >= 0, mirrored, frame)  # padding stays where it is
+        line = torch.arange(sequence.shape[1], device=sequence.device)
+        place = (mirrored * len(line) + line).flatten()  # (T * N,): `gather` takes four times as long in training
 
         def reverse(frames: Tensor) -> Tensor:
-            return frames.gather(0, mirrored.expand_as(frames))
+            return frames.flatten(0, 1).index_select(0, place).view_as(frames)
 
         return torch.cat([self.onward(sequence)[0], reverse(self.backward_(reverse(sequence))[0])], dim=2)
 
