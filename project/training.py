@@ -25,11 +25,13 @@ from project.charset import BLANK, Charset
 from project.crnn import CRNN
 from project.decoding import best_path
 from project.files import replaced
-from project.images import batch, width_batches
+from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
 from project.parts import Part, put_together
 from project.recognizer import Recognizer
 
+ENOUGH_STEPS = 50  # an epoch; of fewer lines than that takes, the parts of a batch are smaller
+LEAST_WIDTH = 1792  # px: but not smaller than this, for batch norm to have several lines
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
 KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
@@ -189,8 +191,12 @@ def train(
 def batches(
     widths: np.ndarray, settings: Settings, count: int, rng: np.random.Generator, short_first: bool
 ) -> list[list[np.ndarray]]:
-    """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide."""
-    parts = width_batches(widths, settings.batch_width, rng)
+    """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide.
+
+    Where there are few lines, the parts are smaller, so that an epoch is not over after a few steps.
+    """
+    enough = int(padded_width(widths).sum()) // (ENOUGH_STEPS * count)
+    parts = width_batches(widths, min(settings.batch_width, max(enough, LEAST_WIDTH)), rng)
     cut = [parts[start : start + count] for start in range(0, len(parts), count)]
     if not short_first:
         rng.shuffle(cut)

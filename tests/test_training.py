@@ -11,7 +11,7 @@ from project.crnn import CRNN
 from project.images import line_image
 from project.lines import Line, frames_needed
 from project.recognizer import Recognizer
-from project.training import Settings, ctc_loss, learning_rate, take_over, train
+from project.training import Settings, batches, ctc_loss, learning_rate, take_over, train
 
 SMALL = Settings(
     epochs=120,
@@ -104,6 +104,14 @@ def test_training_stops_when_the_validation_split_reads_no_better(charset, handf
 def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, handful):
     settings = dataclasses.replace(SMALL, epochs=100_000, minutes=1 / 60, patience=100_000)
     assert 1 <= len(train(settings, charset, handful, handful)[1]) < 1000
+
+
+@pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(170, 190))])
+def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
+    cut = batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
+    assert len(cut) in steps
+    assert sorted(np.concatenate([part for parts in cut for part in parts])) == list(range(lines))
+    assert sum(len(parts) < 2 for parts in cut) <= 1  # what was left over
 
 
 def test_training_can_start_from_another_network_s_weights(charset, handful):
