@@ -102,11 +102,11 @@ class CRNN(nn.Module):
         sequence = features.permute(2, 0, 1)  # (T, N, F)
         for lstm in self.lstms:
             sequence = lstm(sequence, input_lengths)  # (T, N, 2 * hidden)
-        return self.head(sequence).log_softmax(dim=2)
+        return self.head(sequence).float().log_softmax(dim=2)
 
     def shortcut_log_probs(self, features: Tensor) -> Tensor:
         """(N, F, T) -> (T, N, C): the CTC shortcut's answer, from three frames at a time; for training only."""
-        return self.shortcut(features).permute(2, 0, 1).log_softmax(dim=2)
+        return self.shortcut(features).float().permute(2, 0, 1).log_softmax(dim=2)
 
     def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, H, W), (N,) -> log_probs (T, N, C) with the blank at 0, input_lengths (N,)."""

@@ -264,15 +264,13 @@ def padded_width(width):
     return PADDED_WIDTHS[np.searchsorted(PADDED_WIDTHS, width)]
 
 
-def batch(line_images: Sequence[np.ndarray], least_width: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pad line images, each uint8 (1, H, W), with paper at the right to one width, at least that of `least_width` px.
+def batch(line_images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pad line images, each uint8 (1, H, W), with paper at the right to one width.
 
     Returns float32 (N, 1, H, Wmax), paper 0 to ink 1, and the true widths int64 (N,).
     """
     widths = np.array([image.shape[2] for image in line_images])
-    padded = np.zeros(
-        (len(line_images), 1, line_images[0].shape[1], padded_width(max(widths.max(), least_width))), dtype=np.float32
-    )
+    padded = np.zeros((len(line_images), 1, line_images[0].shape[1], padded_width(widths.max())), dtype=np.float32)
     for row, image in zip(padded, line_images, strict=True):
         row[:, :, : image.shape[2]] = image
     return padded / 255, widths

@@ -2,7 +2,8 @@
 
 A handful of lines is too little work to be shared by threads: they would wait for each other at every frame of an
 LSTM. Batch norm takes each part by itself ("ghost batch norm", Hoffer, Hubara and Soudry 2017, arXiv 1705.08741,
-section 4) and a part's chance is its own, so a training is the same on any number of threads and processes.
+section 4) and a part's chance is its own. So a training is the same, but for rounding, on any number of threads, and
+of processes up to that of the parts.
 """
 
 import copy
@@ -28,10 +29,8 @@ class Part:
         self.gradients = torch.zeros(sum(weight.numel() for weight in weights), device=weights[0].device)
         self.statistics = torch.cat([one for norm in norms for one in (norm.running_mean, norm.running_var)])
         self.chance = torch.Generator(self.gradients.device)
-        start = 0
-        for weight in weights:
-            weight.grad = self.gradients.as_strided(weight.shape, weight.stride(), start)
-            start += weight.numel()
+        for weight, own in zip(weights, self.gradients.split([one.numel() for one in weights]), strict=True):
+            weight.grad = own.as_strided(weight.shape, weight.stride())
         channels = [norm.num_features for norm in norms for _ in range(2)]
         views = iter(self.statistics.split(channels))
         for norm in norms:
@@ -52,12 +51,10 @@ def put_together(whole: Part, parts: Sequence[Part], count: int, *numbers: float
 
     Returns each of `numbers` summed over the processes.
     """
-    told = torch.tensor(numbers, dtype=whole.gradients.dtype, device=whole.gradients.device)
-    gradients, statistics = (
-        sum(one) for one in zip(*((part.gradients, part.statistics) for part in parts), strict=True)
-    )
-    total = processes.summed_tensor(torch.cat([gradients, statistics, told]))
-    gradients, statistics, told = total.split([len(gradients), len(statistics), len(told)])
+    own = [sum(part.gradients for part in parts), sum(part.statistics for part in parts)]
+    own.append(torch.tensor(numbers, device=whole.gradients.device))
+    total = processes.summed_tensor(torch.cat(own))
+    gradients, statistics, told = total.split([len(one) for one in own])
     whole.gradients.copy_(gradients)
     for one in (whole, *parts):
         one.statistics.copy_(statistics / count)

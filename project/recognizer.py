@@ -155,11 +155,13 @@ class Recognizer:
         """What a line's log-probs (T, C) say.
 
         The confidence of the best path's labels is from their probability, that of the beam's from their share of all
-        that the beam kept and their probability without the language model; that of a character from its surest frame.
+        that the beam kept and the reading's probability without the language model; that of a character from its surest
+        frame.
         """
         calibration = self.calibrations.get(decoder, Calibration())
-        found = candidates(log_probs, decoder, self.language, beam_width, alternatives)[: 1 + alternatives]
-        network = [log_probability(log_probs, labels) for labels, _ in found] if calibration.power else 0.0
+        found = candidates(log_probs, decoder, self.language, beam_width, alternatives)
+        # of the reading, and for its rivals the same, so that their order stays the beam's
+        network = log_probability(log_probs, found[0][0]) if calibration.power else 0.0
         confidences = calibration.of_lines([probability for _, probability in found], network)
         left, others = 1 - confidences[0], confidences[1:].sum()
         confidences[1:] *= min(1, left / others) if others else 1  # a high temperature makes much of many
@@ -175,7 +177,7 @@ class Recognizer:
             for label, (start, stop), confidence in zip(labels, spans, confident, strict=True)
         ]
         texts = [self.charset.decode(labels) for labels, _ in found]
-        rivals = list(zip(texts, confidences.tolist(), strict=True))[1:]
+        rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
         return Reading(texts[0], float(confidences[0]), characters, rivals)
 
 

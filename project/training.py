@@ -1,4 +1,6 @@
-"""Lines + settings -> a trained network. The loop is open and flat: forward, loss, backward, step, log."""
+"""Lines + settings -> a trained network. `learn` is forward, loss and backward of a part of a batch; the loop, open and
+flat, puts the parts together, steps, and logs.
+"""
 
 import copy
 import ctypes
@@ -8,9 +10,11 @@ import io
 import logging
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +34,8 @@ from project.lines import Line, lengths_of, widths_of
 from project.parts import Part, put_together
 from project.recognizer import Recognizer
 
-ENOUGH_STEPS = 50  # an epoch; of fewer lines than that takes, the parts of a batch are smaller
-LEAST_WIDTH = 1792  # px: but not smaller than this, for batch norm to have several lines
+ENOUGH_STEPS = 50  # an epoch: where the lines are too few for so many, the parts of a batch are smaller
+LEAST_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
 KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
@@ -49,8 +53,8 @@ class Settings:
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    parts: int = 2  # of a batch: each is learnt from on a thread or in a process of its own
-    batch_width: int = 5120  # px: the padded widths of a part, added up
+    parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
+    batch_width: int = 5120  # px: the padded widths of a part, added up, at most; less where there are few lines
     learning_rate: float = 6e-3  # at the top of the schedule
     height: int = 36  # px
     width: int = 128  # channels of the last convolution
@@ -115,9 +119,6 @@ def train(
     network = network.to(device, memory_format=torch.channels_last)
     network.shortcut.requires_grad_(settings.shortcut_weight > 0)
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
-    count = max(settings.parts, processes.count())  # no process without a part
-    whole = Part(network.train())
-    own_parts = processes.share([whole.twin() for _ in range(count)])
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, fused=True)
     kept = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
@@ -127,64 +128,71 @@ def train(
         history = done["history"]
         if first:
             on_epoch(len(history), history[-1], done["predictions"])
-    for part in own_parts:
-        part.statistics.copy_(whole.statistics)
+    count = max(settings.parts, processes.count())  # no process without a part
+    own_numbers = processes.share(range(count))
+    whole = Part(network.train())
+    own_parts = [whole.twin() for _ in own_numbers]
     all_widths, all_lengths = widths_of(train_lines), lengths_of(train_lines)
     budget = 60 * settings.minutes
-    pool = threads(len(own_parts), device)
 
-    for epoch in range(len(history) + 1, settings.epochs + 1):
-        if len(history) - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
-            break
-        started = time.monotonic()
-        for number, part in zip(processes.share(range(count)), own_parts, strict=True):
-            chance = np.random.SeedSequence((settings.seed, epoch, number))  # a resumed run draws the same
-            part.chance.manual_seed(int(chance.generate_state(1)[0]))
-        rng = np.random.default_rng((settings.seed, epoch))
-        order = batches(all_widths, settings, count, rng, short_first=epoch <= settings.short_first)
-        summed_loss = characters = seen = 0
-        elapsed = done["seconds"]
-        bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
-        for index, chosen in enumerate(bar):
-            progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, elapsed / budget))
-            if seen and progress == 1:
+    with threads(len(own_parts), device) as pool:
+        for epoch in range(len(history) + 1, settings.epochs + 1):
+            if len(history) - done["best_epoch"] >= settings.patience or done["seconds"] >= budget:
                 break
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, done["steps"], progress)
+            started = time.monotonic()
+            for number, part in zip(own_numbers, own_parts, strict=True):
+                seed = np.random.SeedSequence((settings.seed, epoch, number))  # a resumed run draws the same
+                part.chance.manual_seed(int(seed.generate_state(1)[0]))
+            rng = np.random.default_rng((settings.seed, epoch))
+            order = batches(all_widths, settings, count, rng, short_first=epoch <= settings.short_first)
+            summed_loss = characters = seen = 0
+            elapsed = done["seconds"]
+            bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
+            for index, chosen in enumerate(bar):
+                progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, elapsed / budget))
+                if seen and progress == 1:
+                    break
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, done["steps"], progress)
 
-            batch_characters = int(sum(all_lengths[some].sum() for some in chosen))
-            stretch = rng.uniform(-1, 1)  # of all parts, so that none has to wait for a wider one
-            learn_some = functools.partial(learn, settings, train_lines, batch_characters, stretch)
-            losses = pool.map(learn_some, own_parts, processes.share(chosen))
+                batch_lines = np.concatenate(chosen)
+                batch_characters = int(all_lengths[batch_lines].sum())
+                stretch = rng.uniform(-1, 1)  # of all parts, so that none has to wait for a wider one
+                learn_some = functools.partial(learn, settings, train_lines, batch_characters, stretch)
+                losses = pool.map(learn_some, own_parts, processes.share(chosen))
 
-            # the same in all processes, so that they stop together
-            batch_loss, seconds = put_together(
-                whole, own_parts, count, sum(losses), (time.monotonic() - started) / processes.count()
-            )
-            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
-            optimizer.step()
-            done["steps"] += 1
-            follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
-            elapsed = done["seconds"] + seconds
-            if not math.isfinite(batch_loss):
-                raise ValueError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
-            summed_loss += batch_loss
-            characters += batch_characters
-            seen += sum(map(len, chosen))
-        seconds = time.monotonic() - started
-        validation = validate(average, charset, validation_lines, settings.batch_width)
-        figures = {"train_loss": summed_loss / characters, "train_lines_per_s": seen / seconds, **validation.figures}
-        if figures["val_cer"] < done["best_cer"]:
-            best.load_state_dict(average.state_dict())
-            done |= {"best_cer": figures["val_cer"], "best_epoch": epoch}
-        history.append(figures)
-        (seconds,) = processes.summed((time.monotonic() - started) / processes.count())
-        done |= {"seconds": done["seconds"] + seconds, "predictions": validation.predictions}
-        if first:
-            log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
-            if checkpoint:
-                save(checkpoint, kept, done)
-            on_epoch(epoch, figures, validation.predictions)
+                # the same in all processes, so that they stop together
+                batch_loss, seconds = put_together(
+                    whole, own_parts, count, sum(losses), (time.monotonic() - started) / processes.count()
+                )
+                torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+                optimizer.step()
+                done["steps"] += 1
+                follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
+                elapsed = done["seconds"] + seconds
+                if not math.isfinite(batch_loss):
+                    raise ValueError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
+                summed_loss += batch_loss
+                characters += batch_characters
+                seen += len(batch_lines)
+            seconds = time.monotonic() - started
+            validation = validate(average, charset, validation_lines, settings.batch_width)
+            figures = {
+                "train_loss": summed_loss / characters,
+                "train_lines_per_s": seen / seconds,
+                **validation.figures,
+            }
+            if figures["val_cer"] < done["best_cer"]:
+                best.load_state_dict(average.state_dict())
+                done |= {"best_cer": figures["val_cer"], "best_epoch": epoch}
+            history.append(figures)
+            (seconds,) = processes.summed((time.monotonic() - started) / processes.count())
+            done |= {"seconds": done["seconds"] + seconds, "predictions": validation.predictions}
+            if first:
+                log.info("epoch %d: %s", epoch, {name: round(figure, 4) for name, figure in figures.items()})
+                if checkpoint:
+                    save(checkpoint, kept, done)
+                on_epoch(epoch, figures, validation.predictions)
     return best.cpu(), history
 
 
@@ -215,10 +223,11 @@ def learn(
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
         features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
         log_probs = part.network.log_probs(features, input_lengths)  # (T, N, C)
-        shortcut_log_probs = part.network.shortcut_log_probs(features)
-    loss = objective = ctc_loss(log_probs.float(), targets, input_lengths, target_lengths)
+        if settings.shortcut_weight:
+            shortcut_log_probs = part.network.shortcut_log_probs(features)  # (T, N, C)
+    loss = objective = ctc_loss(log_probs, targets, input_lengths, target_lengths)
     if settings.shortcut_weight:
-        shortcut_loss = ctc_loss(shortcut_log_probs.float(), targets, input_lengths, target_lengths)
+        shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
         objective = loss + settings.shortcut_weight * shortcut_loss
     (objective / batch_characters).backward()
     return loss.item()
@@ -227,14 +236,18 @@ def learn(
 def spare_memory() -> None:
     """A hundred MB less, for 2 % of the speed: few kernels are kept, and all threads have one heap."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_ARENA_MAX, 1)
 
 
-def threads(parts: int, device: torch.device) -> ThreadPoolExecutor:
+@contextmanager
+def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
     """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
-    at_once = max(1, min(parts, torch.get_num_threads())) if device.type == "cpu" else 1
-    return ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (torch.get_num_threads() // at_once,))
+    everyone = torch.get_num_threads()
+    at_once = max(1, min(parts, everyone)) if device.type == "cpu" else 1
+    with ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (everyone // at_once,)) as pool:
+        yield pool
+    torch.set_num_threads(everyone)  # new threads would begin with the pool's number
 
 
 @torch.no_grad()
@@ -308,7 +321,7 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
     summed_loss = sum(loss for loss, _ in answers)
     read = {i: both for _, some in answers for i, both in some.items()}
     (summed_loss,) = processes.summed(summed_loss)
-    read = {i: both for part in processes.gathered(read) for i, both in part.items()}
+    read = {i: both for some in processes.gathered(read) for i, both in some.items()}
     texts, predictions = map(list, zip(*(read[i] for i in range(len(lines))), strict=True))
     figures = {
         "val_loss": summed_loss / sum(map(len, texts)),
@@ -322,7 +335,7 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
 def save(checkpoint: Path, kept: dict, done: dict) -> None:
     """Write all that training needs to go on, in one step. OSError if it cannot be written: the old one stays."""
     state = io.BytesIO()  # torch's own writer says "unexpected pos" where the disk is full
-    torch.save({"done": done, **{name: part.state_dict() for name, part in kept.items()}}, state)
+    torch.save({"done": done, **{name: one.state_dict() for name, one in kept.items()}}, state)
     with replaced(checkpoint) as path:
         path.write_bytes(state.getbuffer())
 
@@ -333,8 +346,8 @@ def last_state(checkpoint: Path | None) -> dict | None:
 
 
 def resume(state: dict, kept: dict) -> dict:
-    """Put each part back into the state that `save` wrote; returns how far training was."""
-    for name, part in kept.items():
-        part.load_state_dict(state[name])
+    """Put each of `kept` back into the state that `save` wrote; returns how far training was."""
+    for name, one in kept.items():
+        one.load_state_dict(state[name])
     log.info("going on after epoch %d", len(state["done"]["history"]))
     return state["done"]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from project import metrics
 from project.confidence import Calibration, expected_calibration_error, temperature_and_power, temperature_of
@@ -13,7 +14,7 @@ from project.ngram import NGram, highest_order
 from project.recognizer import Recognizer
 
 LINES = 200  # at most, spread over the validation split, for the language model: it bounds the time
-CALIBRATION_LINES = 1000  # at most, for the confidences, where a line is one outcome, not many characters
+CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
 ORDERS = (3, 4, 5, 6)
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
@@ -40,7 +41,8 @@ def tuned(
         figures |= {"lm_order": language.ngram.order, "lm_weight": language.weight, "lm_bonus": language.bonus}
     calibrations, outcomes = {}, {}
     for decoder, suffix in zip(DECODERS, ("", "_beam"), strict=True):
-        readings = [plain.reading(one, decoder, BEAM_WIDTH, alternatives=0) for one in log_probs]
+        bar = tqdm(log_probs, desc=f"calibrating {decoder}", leave=False, mininterval=1)
+        readings = [plain.reading(one, decoder, BEAM_WIDTH, alternatives=0) for one in bar]
         right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
         probabilities = np.array([reading.confidence for reading in readings])
         labels = [plain.charset.encode(reading.text) for reading in readings]

@@ -37,7 +37,7 @@ with processes.together():
     train(SETTINGS, CHARSET, lines(), lines(), tell, checkpoint)
 """
 CHARSET = Charset("abelot ")
-SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0)
+SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0, parts=3)
 
 
 def lines():
