@@ -16,7 +16,7 @@ from project.training import Settings
 @click.option("--seed", required=True, type=click.IntRange(0))
 def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     entry_point.leave_run()
-    rate = Settings.learning_rate / (3 if start_from else 1)  # gently, where something is known already
+    rate = Settings.learning_rate / (4 if start_from else 1)  # gently, where something is known already
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
     start = experiment.start_of(settings)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have

@@ -55,7 +55,7 @@ class Settings:
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
     parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
     batch_width: int = 5120  # px: the padded widths of a part, added up, at most; less where there are few lines
-    learning_rate: float = 6e-3  # at the top of the schedule
+    learning_rate: float = 8e-3  # at the top of the schedule
     height: int = 36  # px
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
