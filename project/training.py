@@ -60,7 +60,7 @@ class Settings:
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
     layers: int = 2  # bidirectional LSTMs
-    augmentation: float = 1.0  # strength; 0 is none
+    augmentation: float = 0.5  # strength; 0 is none
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     average: float = 0.995  # decay of the moving average of the weights, which is what is kept

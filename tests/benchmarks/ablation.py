@@ -38,7 +38,8 @@ VARIANTS: dict[str, dict[str, float]] = {
     "no shortcut": {"shortcut_weight": 0},
     "shortcut of weight 0.1": {"shortcut_weight": 0.1},
     "no augmentation": {"augmentation": 0},
-    "half the augmentation": {"augmentation": 0.5},
+    "half the augmentation": {"augmentation": 0.25},
+    "twice the augmentation": {"augmentation": 1.0},
     "no short lines first": {"short_first": 0},
     "no averaging of weights": {"average": 0},
 }
