@@ -18,9 +18,9 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """(N, 1, H, W) in [0, 1], widths (N,) -> the same, varied; W and widths are stretched together.
 
-    strength: 0 leaves the batch as it is, at 1 a line is hard to read for a person too. chance: where the variation comes
-    from, on the batch's device; None is torch's own. stretch: from -1, the narrowest that the strength allows, to 1,
-    the widest; None is by chance.
+    strength: 0 leaves the batch as it is; the sizes below are those of 1. chance: where the variation comes from, on
+    the batch's device; None is torch's own. stretch: from -1, the narrowest that the strength allows, to 1, the widest;
+    None is by chance.
     """
     if strength == 0:
         return images, widths
