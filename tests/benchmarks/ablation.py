@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, title: str) -> plt.Figure:
     bars = ax.barh(ranked["variant"], 100 * ranked["val_cer"], color=colors)
     ax.bar_label(bars, fmt="%.1f", padding=3)
     ax.axvline(100 * float(table.set_index("variant")["val_cer"]["the defaults"]), color="#1b4332", linewidth=0.8)
-    ax.set(xlabel="CER of the validation split, %", title=title, xscale="log")
+    ax.set(xlabel="CER of the validation split, %", title=title)
     return figure
 
 
