@@ -102,7 +102,15 @@ def test_it_reads_real_hands(base, name):
 def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/README.md").write_text("# Mine\n\n## What it reads\n\nold figures\n")
-    command = [sys.executable, "-m", "project.pretrain", f"--data={table}", "--synthetic-lines=10", "--minutes=0.05"]
+    command = [
+        sys.executable,
+        "-m",
+        "project.pretrain",
+        f"--data={table}",
+        "--synthetic-lines=10",
+        "--epochs=1000",
+        "--minutes=0.05",
+    ]
     command += ["--start-from=base", "--seed=1", "--output=out"]
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
