@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from project import experiment, registry
+from project.training import Settings
 
 RUNS = {"plain", "shortcut-and-augmentation", "from-base"}
 PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}
@@ -45,7 +46,7 @@ def test_there_are_three_finished_runs_with_their_settings(runs, checkout):
         assert run.data.tags["mlflow.note.content"].endswith("?")
         assert "system/cpu_utilization_percentage" in run.data.metrics
     assert runs["plain"].data.params["augmentation"] == "0"
-    assert runs["shortcut-and-augmentation"].data.params["augmentation"] == "1.0"
+    assert runs["shortcut-and-augmentation"].data.params["augmentation"] == str(Settings.augmentation)
     assert runs["from-base"].data.params["start_from"] == "base"
 
 
