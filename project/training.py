@@ -40,6 +40,7 @@ WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
 KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
 M_ARENA_MAX = -8  # of glibc's malloc.h
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("amx_bf16"))  # else it is slower than float32
 
@@ -176,7 +177,9 @@ def train(
                 characters += batch_characters
                 seen += len(batch_lines)
             seconds = time.monotonic() - started
+            give_memory_back()
             validation = validate(average, charset, validation_lines, settings.batch_width)
+            give_memory_back()
             figures = {
                 "train_loss": summed_loss / characters,
                 "train_lines_per_s": seen / seconds,
@@ -236,8 +239,14 @@ def learn(
 def spare_memory() -> None:
     """A hundred MB less, for 2 % of the speed: few kernels are kept, and all threads have one heap."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_ARENA_MAX, 1)
+    if hasattr(LIBC, "mallopt"):
+        LIBC.mallopt(M_ARENA_MAX, 1)
+
+
+def give_memory_back() -> None:
+    """What is free between pieces of the heap that are in use; else it grows with the epochs."""
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
 
 
 @contextmanager
