@@ -14,6 +14,7 @@ import onnxruntime
 
 from project.images import FRAME_WIDTH
 
+EPSILON = 1e-5  # of torch's batch norm
 OPSET, IR_VERSION = 20, 10  # of ONNX 1.16: onnxruntime reads these and all earlier ones
 BLOCKS = (  # stride and pooling of each convolution of `crnn.CRNN`
     (2, (1, 1)),
@@ -53,13 +54,15 @@ def onnx_model(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     masks = {columns: mask(graph, columns) for columns in (2, 1)}  # by columns to a frame
     features, columns = "images", FRAME_WIDTH
     for number, (stride, pool) in enumerate(BLOCKS):
-        kernel = weights[f"blocks.{number}.conv.weight"]
+        # The scale of the batch norm goes into the kernel, in float64: a rounding less. Its sign cannot pass the pool.
+        scale, offset = normalization(weights, f"blocks.{number}.norm")
+        kernel = np.float32(weights[f"blocks.{number}.conv.weight"] * np.abs(scale)[:, None, None, None])
         pads = [side // 2 for side in kernel.shape[2:]] * 2
         features = graph.add("Conv", features, kernel, strides=[stride, stride], pads=pads)
         if pool != (1, 1):
             features = graph.add("MaxPool", features, kernel_shape=pool, strides=pool)
-        norm = [weights[f"blocks.{number}.norm.{name}"] for name in ("weight", "bias", "running_mean", "running_var")]
-        features = graph.add("Relu", graph.add("BatchNormalization", features, *norm))
+        sign_and_offset = np.float32([np.sign(scale), offset, np.zeros_like(scale), np.ones_like(scale)])
+        features = graph.add("Relu", graph.add("BatchNormalization", features, *sign_and_offset, epsilon=0.0))
         columns //= stride * pool[1]
         features = graph.add("Mul", features, masks[columns])
     features = graph.add("ReduceMax", features, np.array([2]), keepdims=0)  # (N, F, T)
@@ -77,6 +80,15 @@ def onnx_model(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
+
+
+def normalization(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A batch norm in evaluation mode as the two rows of float64 (2, F): x -> scale * x + offset."""
+    gain, bias, mean, var = (
+        np.float64(weights[f"{name}.{part}"]) for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gain / np.sqrt(var + EPSILON)
+    return np.stack([scale, bias - scale * mean])
 
 
 def mask(graph: Graph, columns_a_frame: int) -> str:
