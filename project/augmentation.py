@@ -4,6 +4,7 @@ Affine and elastic distortion (Simard et al. 2003, section 2) in one resampling 
 then ink. Every line of the batch is varied by itself, on the batch's own device.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,18 +14,22 @@ from project.images import padded_width
 Chance = torch.Generator | None
 
 
+def stretches(lines: int, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """How many times as wide each line is made, float32 (lines,): known before lines of about a width share a batch."""
+    return rng.uniform(1 - 0.2 * strength, 1 + 0.2 * strength, lines).astype(np.float32)
+
+
 def augment(
-    images: Tensor, widths: Tensor, strength: float, chance: Chance = None, stretch: float | None = None
+    images: Tensor, widths: Tensor, stretch: Tensor, strength: float, chance: Chance = None
 ) -> tuple[Tensor, Tensor]:
-    """(N, 1, H, W) in [0, 1], widths (N,) -> the same, varied; W and widths are stretched together.
+    """(N, 1, H, W) in [0, 1], widths (N,), stretch (N,) -> images and widths, varied, W as `padded_width` has it.
 
     strength: 0 leaves the batch as it is; the sizes below are those of 1. chance: where the variation comes from, on
-    the batch's device; None is torch's own. stretch: from -1, the narrowest that the strength allows, to 1, the widest;
-    None is by chance.
+    the batch's device; None is torch's own.
     """
     if strength == 0:
         return images, widths
-    images, widths = distort(images, widths, strength, chance, stretch)
+    images, widths = distort(images, widths, stretch, strength, chance)
     images = vary_stroke_width(images, strength, chance)
     return vary_ink(images, strength, chance), widths
 
@@ -34,17 +39,13 @@ def uniform(images: Tensor, low: float, high: float, chance: Chance) -> Tensor:
     return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=chance)
 
 
-def distort(
-    images: Tensor, widths: Tensor, strength: float, chance: Chance, stretch: float | None
-) -> tuple[Tensor, Tensor]:
-    """Stretch the batch; slant, scale, climb, shift and bend each line. All lengths below are in px of height 1."""
+def distort(images: Tensor, widths: Tensor, stretch: Tensor, strength: float, chance: Chance) -> tuple[Tensor, Tensor]:
+    """Stretch, slant, scale, climb, shift and bend each line. All lengths below are in px of height 1."""
     n, _, height, width = images.shape
-    if stretch is None:
-        stretch = float(uniform(images[:1], -1, 1, chance))
-    out_width = padded_width(round(width * (1 + 0.2 * strength * stretch)))
-    stretch = out_width / width
+    out_widths = (widths * stretch).ceil().long()
+    out_width = padded_width(int(out_widths.max()))
     y = torch.linspace(-0.5, 0.5, height, device=images.device).view(1, height, 1)
-    x = torch.linspace(0, width / height, out_width, device=images.device).view(1, 1, out_width)
+    x = torch.linspace(0, out_width / height, out_width, device=images.device) / stretch.view(n, 1, 1)
     slant, climb, scale, shift = (
         uniform(images, -s * strength, s * strength, chance).view(n, 1, 1) for s in (0.4, 0.015, 0.15, 0.06)
     )
@@ -52,9 +53,8 @@ def distort(
     bend_x, bend_y = elastic(n, height, out_width, 0.05 * strength, images.device, chance)
     from_x = x + slant * y + bend_x
     from_y = y * (1 + scale) + climb * (x - middle) + shift + bend_y
-    grid = torch.stack([from_x.expand(n, height, out_width) * (2 * height / width) - 1, from_y * 2], dim=3)
-    images = functional.grid_sample(images, grid, align_corners=False)  # (N, 1, H, out_width)
-    return images, (widths * stretch).ceil().long().clamp(max=out_width)
+    grid = torch.stack([from_x * (2 * height / width) - 1, from_y * 2], dim=3)
+    return functional.grid_sample(images, grid, align_corners=False), out_widths  # (N, 1, H, out_width), (N,)
 
 
 def elastic(

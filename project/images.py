@@ -20,8 +20,8 @@ MIN_SIDE = 8  # px: less than this is not a line of handwriting
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pillow reads EPS by running gs
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
-# px, a sixth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
-PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(72) / 6))).astype(int)
+# px, a fifth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
+PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(60) / 5))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
 MIN_SEEN = 0.9  # share of a region's box that must lie on its page
@@ -243,14 +243,14 @@ def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
 def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
     """Cut lines, narrow ones first, into batches whose padded width (N x Wmax) is at most `batch_width` px.
 
-    Returns the indices of each batch. With `rng` the order within a tenth of a width is by chance, so that
-    lines meet other lines in each epoch. A line wider than `batch_width` is a batch of its own.
+    Returns the indices of each batch. With `rng`, lines of one padded width are in an order by chance, so that they
+    meet other lines in each epoch. A line wider than `batch_width` is a batch of its own.
     """
     widths = padded_width(np.asarray(widths))
-    keys = widths if rng is None else widths * rng.uniform(0.95, 1.05, len(widths))
+    ties = np.arange(len(widths)) if rng is None else rng.permutation(len(widths))
     cut: list[list[int]] = []
     widest = 0
-    for index in np.argsort(keys, kind="stable"):
+    for index in np.lexsort((ties, widths)):
         widest = max(widest, widths[index])
         if not cut or widest * (len(cut[-1]) + 1) > batch_width:
             cut.append([])

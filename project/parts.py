@@ -7,7 +7,9 @@ of processes up to that of the parts.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -17,22 +19,24 @@ from project.crnn import CRNN
 
 
 class Part:
-    """A network with what it learns from its part of a batch: `gradients` (weights,), of the weights that learn, and
-    the running `statistics` of batch norm (channels,), each in one vector of which the network's own are views. And
-    the `chance` by which the part's lines are varied.
+    """A network with what it learns from its part of a batch, `learnt`, one vector of which these are views:
+    `gradients` (weights,), of the weights that learn, and the running `statistics` of batch norm (channels,). And the
+    `chance` by which the part's lines are varied.
     """
 
     def __init__(self, network: CRNN):
         self.network = network
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
-        self.gradients = torch.zeros(sum(weight.numel() for weight in weights), device=weights[0].device)
-        self.statistics = torch.cat([one for norm in norms for one in (norm.running_mean, norm.running_var)])
-        self.chance = torch.Generator(self.gradients.device)
-        for weight, own in zip(weights, self.gradients.split([one.numel() for one in weights]), strict=True):
+        statistics = [one for norm in norms for one in (norm.running_mean, norm.running_var)]
+        sizes = [one.numel() for one in weights]
+        self.learnt = torch.cat([torch.zeros(sum(sizes), device=weights[0].device), *statistics])
+        # `data`: autograd shall not take a new gradient for a change of the statistics, which it needs
+        self.gradients, self.statistics = (one.data for one in self.learnt.tensor_split([sum(sizes)]))
+        self.chance = torch.Generator(self.learnt.device)
+        for weight, own in zip(weights, self.gradients.split(sizes), strict=True):
             weight.grad = own.as_strided(weight.shape, weight.stride())
-        channels = [norm.num_features for norm in norms for _ in range(2)]
-        views = iter(self.statistics.split(channels))
+        views = iter(self.statistics.split([one.numel() for one in statistics]))
         for norm in norms:
             norm.running_mean, norm.running_var = next(views), next(views)
 
@@ -44,20 +48,28 @@ class Part:
         return Part(network)
 
 
-@torch.no_grad()
-def put_together(whole: Part, parts: Sequence[Part], count: int, *numbers: float) -> list[float]:
-    """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and the mean of
-    their running statistics, which all go on from; the parts' gradients are 0 again.
+@contextmanager
+def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
+    everyone = torch.get_num_threads()
+    at_once = max(1, min(parts, everyone)) if device.type == "cpu" else 1
+    try:
+        with ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (everyone // at_once,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(everyone)  # new threads would begin with the pool's number
 
-    Returns each of `numbers` summed over the processes.
+
+@torch.no_grad()
+def put_together(whole: Part, parts: Sequence[Part], count: int) -> None:
+    """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and the mean of
+    their running statistics, which all go on from.
     """
-    own = [sum(part.gradients for part in parts), sum(part.statistics for part in parts)]
-    own.append(torch.tensor(numbers, device=whole.gradients.device))
-    total = processes.summed_tensor(torch.cat(own))
-    gradients, statistics, told = total.split([len(one) for one in own])
-    whole.gradients.copy_(gradients)
-    for one in (whole, *parts):
-        one.statistics.copy_(statistics / count)
+    first, *others = (part.learnt for part in parts)
+    whole.learnt.copy_(first)
+    for other in others:
+        whole.learnt.add_(other)
+    processes.summed_tensor(whole.learnt)
+    whole.statistics.div_(count)
     for part in parts:
-        part.gradients.zero_()
-    return told.tolist()
+        part.statistics.copy_(whole.statistics)

@@ -3,18 +3,13 @@ flat, puts the parts together, steps, and logs.
 """
 
 import copy
-import ctypes
 import dataclasses
 import functools
 import io
 import logging
 import math
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +19,21 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from project import metrics, processes
-from project.augmentation import augment
+from project.augmentation import augment, stretches
 from project.charset import BLANK, Charset
 from project.crnn import CRNN
 from project.decoding import best_path
 from project.files import replaced
 from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
-from project.parts import Part, put_together
+from project.memory import give_memory_back, spare_memory
+from project.parts import Part, put_together, threads
 from project.recognizer import Recognizer
 
 ENOUGH_STEPS = 50  # an epoch: where the lines are too few for so many, the parts of a batch are smaller
 LEAST_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
-KERNELS = "64"  # that oneDNN keeps, a set for each shape of a batch; its own default takes hundreds of MB more
-M_ARENA_MAX = -8  # of glibc's malloc.h
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
 HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("amx_bf16"))  # else it is slower than float32
 
 log = logging.getLogger(__name__)
@@ -55,7 +47,7 @@ class Settings:
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
     parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
-    batch_width: int = 5120  # px: the padded widths of a part, added up, at most; less where there are few lines
+    batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
     learning_rate: float = 8e-3  # at the top of the schedule
     height: int = 36  # px
     width: int = 128  # channels of the last convolution
@@ -145,7 +137,8 @@ def train(
                 seed = np.random.SeedSequence((settings.seed, epoch, number))  # a resumed run draws the same
                 part.chance.manual_seed(int(seed.generate_state(1)[0]))
             rng = np.random.default_rng((settings.seed, epoch))
-            order = batches(all_widths, settings, count, rng, short_first=epoch <= settings.short_first)
+            stretch = stretches(len(train_lines), settings.augmentation, rng)
+            order = batches(all_widths * stretch, settings, count, rng, short_first=epoch <= settings.short_first)
             summed_loss = characters = seen = 0
             elapsed = done["seconds"]
             bar = tqdm(order, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
@@ -158,14 +151,13 @@ def train(
 
                 batch_lines = np.concatenate(chosen)
                 batch_characters = int(all_lengths[batch_lines].sum())
-                stretch = rng.uniform(-1, 1)  # of all parts, so that none has to wait for a wider one
-                learn_some = functools.partial(learn, settings, train_lines, batch_characters, stretch)
+                learn_some = functools.partial(learn, settings, train_lines, stretch, batch_characters)
                 losses = pool.map(learn_some, own_parts, processes.share(chosen))
 
+                own_loss = sum(losses)
+                put_together(whole, own_parts, count)
                 # the same in all processes, so that they stop together
-                batch_loss, seconds = put_together(
-                    whole, own_parts, count, sum(losses), (time.monotonic() - started) / processes.count()
-                )
+                batch_loss, seconds = processes.summed(own_loss, (time.monotonic() - started) / processes.count())
                 torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
                 optimizer.step()
                 done["steps"] += 1
@@ -215,14 +207,22 @@ def batches(
 
 
 def learn(
-    settings: Settings, lines: Sequence[Line], batch_characters: int, stretch: float, part: Part, chosen: np.ndarray
+    settings: Settings,
+    lines: Sequence[Line],
+    stretch: np.ndarray,
+    batch_characters: int,
+    part: Part,
+    chosen: np.ndarray,
 ) -> float:
-    """Forward, loss, backward: add the gradients of some lines, by their indices, of a batch with so many characters
-    to the part's. Returns the loss of these lines, in nats.
+    """Forward, loss, backward: give the part the gradients of some lines, by their indices, of a batch with so many
+    characters. Returns the loss of these lines, in nats. stretch: of each of `lines`, see `augmentation`.
     """
-    device = part.gradients.device
+    device = part.learnt.device
+    part.gradients.zero_()
     images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
-    images, widths = augment(images, widths, settings.augmentation, part.chance, stretch)
+    images, widths = augment(
+        images, widths, torch.from_numpy(stretch[chosen]).to(device), settings.augmentation, part.chance
+    )
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
         features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
         log_probs = part.network.log_probs(features, input_lengths)  # (T, N, C)
@@ -234,29 +234,6 @@ def learn(
         objective = loss + settings.shortcut_weight * shortcut_loss
     (objective / batch_characters).backward()
     return loss.item()
-
-
-def spare_memory() -> None:
-    """A hundred MB less, for 2 % of the speed: few kernels are kept, and all threads have one heap."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
-    if hasattr(LIBC, "mallopt"):
-        LIBC.mallopt(M_ARENA_MAX, 1)
-
-
-def give_memory_back() -> None:
-    """What is free between pieces of the heap that are in use; else it grows with the epochs."""
-    if hasattr(LIBC, "malloc_trim"):
-        LIBC.malloc_trim(0)
-
-
-@contextmanager
-def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
-    everyone = torch.get_num_threads()
-    at_once = max(1, min(parts, everyone)) if device.type == "cpu" else 1
-    with ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (everyone // at_once,)) as pool:
-        yield pool
-    torch.set_num_threads(everyone)  # new threads would begin with the pool's number
 
 
 @torch.no_grad()

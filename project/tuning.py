@@ -45,18 +45,19 @@ def tuned(
         readings = [plain.reading(one, decoder, BEAM_WIDTH, alternatives=0) for one in bar]
         right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
         probabilities = np.array([reading.confidence for reading in readings])
-        labels = [plain.charset.encode(reading.text) for reading in readings]
-        network = np.array([log_probability(*both) for both in zip(log_probs, labels, strict=True)])
         sure = [character.confidence for reading in readings for character in reading.characters]
         correct = [
             one
             for reading, line in zip(readings, lines, strict=True)
             for one in metrics.right_characters(line.text, reading.text)
         ]
-        if decoder == "best_path":  # whose probability is the network's own
-            temperature, power = temperature_of(probabilities, right), 0.0
-        else:
+        if decoder == "beam":
+            labels = [plain.charset.encode(reading.text) for reading in readings]
+            network = np.array([log_probability(*both) for both in zip(log_probs, labels, strict=True)])
             temperature, power = temperature_and_power(probabilities, network, right)
+        else:  # a best path's probability is the network's own
+            network = np.zeros(len(lines))
+            temperature, power = temperature_of(probabilities, right), 0.0
         calibrations[decoder] = Calibration(temperature, temperature_of(sure, correct), power)
         outcomes[decoder] = calibrations[decoder].of_lines(probabilities, network), right
         figures[f"val_ece{suffix}_before"] = expected_calibration_error(probabilities, right)

@@ -1,43 +1,59 @@
+import numpy as np
 import torch
 
-from project.augmentation import augment, grown, smooth
+from project.augmentation import augment, grown, smooth, stretches
+from project.images import padded_width
 
 
 def strokes():
     images = torch.zeros(4, 1, 40, 200)
     images[:, :, 10:30, 20:180:16] = 1
-    return images, torch.tensor([200, 190, 150, 100])
+    return images, torch.tensor([200, 190, 150, 100]), torch.tensor([1.0, 1.15, 0.85, 1.125])
 
 
 def test_strength_0_leaves_the_batch_as_it_is():
-    images, widths = strokes()
-    varied, new_widths = augment(images, widths, strength=0)
+    images, widths, stretch = strokes()
+    varied, new_widths = augment(images, widths, stretch, strength=0)
     assert torch.equal(varied, images)
     assert torch.equal(new_widths, widths)
+    assert (stretches(5, 0, np.random.default_rng(0)) == 1).all()
 
 
 def test_every_line_is_varied_by_itself_and_stays_a_line():
     torch.manual_seed(0)
-    images, widths = strokes()
+    images, widths, stretch = strokes()
     for _ in range(20):
-        varied, new_widths = augment(images, widths, strength=1)
-        assert varied.shape[:3] == images.shape[:3]
+        varied, new_widths = augment(images, widths, stretch, strength=1)
+        assert varied.shape == (4, 1, 40, padded_width(219))
         assert varied.min() >= 0
         assert varied.max() <= 1
-        assert 0.75 < varied.shape[3] / 200 < 1.35
-        assert new_widths[0] <= varied.shape[3]
-        assert torch.allclose(new_widths / widths, torch.full((4,), varied.shape[3] / 200), atol=0.02)
+        assert new_widths.tolist() == [200, 219, 128, 113]
         assert not torch.allclose(varied[0], varied[1])
         assert 0.3 < varied.sum() / images.sum() < 3  # the ink is still there
 
 
+def test_each_line_is_stretched_as_it_is_told_to_be():
+    images, widths, stretch = strokes()
+    varied, _ = augment(images, widths, stretch, strength=1e-4)
+    for row, factor in zip(varied[:, 0, 20], stretch, strict=True):
+        first, last = (row > 0.5).nonzero()[[0, -1]].flatten().tolist()
+        assert abs(first - 20 * factor) < 2
+        assert abs(last - 165 * factor) < 2
+
+
+def test_stretches_are_spread_evenly_over_what_the_strength_allows():
+    factors = stretches(10_000, 0.5, np.random.default_rng(0))
+    assert factors.min() > 0.9
+    assert factors.max() < 1.1
+    assert abs(factors.mean() - 1) < 0.005
+
+
 def test_the_same_chance_gives_the_same_variation():
-    images, widths = strokes()
     first, again, other = (
-        augment(images, widths, strength=1, chance=torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4)
+        augment(*strokes(), strength=1, chance=torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
-    assert first.shape != other.shape or not torch.equal(first, other)
+    assert not torch.equal(first, other)
 
 
 def test_ink_grows_by_a_pixel_on_all_sides():

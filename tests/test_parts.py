@@ -29,20 +29,19 @@ def loss(network, rows):
 def learnt(whole, parts):
     for row, part in enumerate(parts):
         loss(part.network, [row]).backward()
-    return put_together(whole, parts, len(parts), 1.5, 2.0)
+    put_together(whole, parts, len(parts))
 
 
 def test_the_gradients_of_the_parts_add_up_to_those_of_the_batch(whole):
     for norm in (module for module in whole.network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         norm.eval()  # so that the lines do not meet in batch norm
     parts = [whole.twin(), whole.twin()]
-    assert learnt(whole, parts) == [1.5, 2.0]
+    learnt(whole, parts)
     for weight, together in zip(
         whole.network.parameters(), torch.autograd.grad(loss(whole.network, [0, 1]), whole.network.parameters(),
         allow_unused=True, materialize_grads=True), strict=True,
     ):  # fmt: skip
         torch.testing.assert_close(weight.grad, together, rtol=1e-4, atol=1e-4)
-    assert not parts[0].gradients.any()
 
 
 def test_a_step_of_the_whole_is_a_step_of_each_part(whole):

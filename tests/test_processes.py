@@ -9,10 +9,13 @@ import sys
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from project import registry
 from project.charset import Charset
+from project.crnn import CRNN
+from project.recognizer import Recognizer
 from project.training import train
 from tests.conftest import MLFLOW, ROOT
 from tests.test_training import SMALL, written
@@ -22,7 +25,7 @@ import dataclasses, json, sys
 from pathlib import Path
 from project import processes
 from project.training import train
-from tests.test_processes import CHARSET, SETTINGS, lines
+from tests.test_processes import CHARSET, SETTINGS, lines, start
 
 folder = Path(sys.argv[1])
 
@@ -33,8 +36,8 @@ def tell(epoch, figures, predictions):
         raise RuntimeError("killed")
 
 with processes.together():
-    checkpoint = folder / "checkpoint.pt" if processes.number() == 0 else None
-    train(SETTINGS, CHARSET, lines(), lines(), tell, checkpoint)
+    known = (folder / "checkpoint.pt", start()) if processes.number() == 0 else ()
+    train(SETTINGS, CHARSET, lines(), lines(), tell, *known)
 """
 CHARSET = Charset("abelot ")
 SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0, parts=3)
@@ -44,9 +47,14 @@ def lines():
     return [written(text, CHARSET) for text in ("a", "bob", "table", "to bell", "a boat", "lot", "belt", "oboe", "to")]
 
 
+def start():
+    torch.manual_seed(99)
+    return Recognizer.of(CRNN(len(CHARSET), SMALL.width, SMALL.hidden, SMALL.layers), CHARSET, SMALL.height)
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """What two processes left: they trained for two epochs of four, then the first of them failed."""
+    """What two processes left: they trained for two epochs of four, from what the first of them knew, which failed."""
     folder = tmp_path_factory.mktemp("together")
     (folder / "together.py").write_text(TOGETHER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -61,7 +69,7 @@ def together(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone():
-    return train(SETTINGS, CHARSET, lines(), lines())
+    return train(SETTINGS, CHARSET, lines(), lines(), start=start())
 
 
 def test_two_processes_have_the_losses_of_one(together, alone):
@@ -74,9 +82,8 @@ def test_two_processes_have_the_losses_of_one(together, alone):
 
 def test_what_two_processes_began_one_can_finish(together, alone):
     heard = []
-    _, history = train(
-        SETTINGS, CHARSET, lines(), lines(), lambda epoch, *rest: heard.append(epoch), together / "checkpoint.pt"
-    )
+    checkpoint = together / "checkpoint.pt"
+    _, history = train(SETTINGS, CHARSET, lines(), lines(), lambda epoch, *rest: heard.append(epoch), checkpoint)
     assert heard == [2, 3, 4]
     for figures, expected in zip(history, alone[1], strict=True):
         assert figures["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)

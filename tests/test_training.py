@@ -106,7 +106,18 @@ def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, han
     assert 1 <= len(train(settings, charset, handful, handful)[1]) < 1000
 
 
-@pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(170, 190))])
+def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
+    class Torn(list):
+        def __getitem__(self, index):
+            raise OSError(f"line {index} cannot be read")
+
+    threads = torch.get_num_threads()
+    with pytest.raises(OSError, match=r"line \d cannot be read"):
+        train(SMALL, charset, Torn(handful), handful)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(240, 260))])
 def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
     cut = batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
     assert len(cut) in steps
