@@ -16,7 +16,7 @@ Chance = torch.Generator | None
 
 def stretches(lines: int, strength: float, rng: np.random.Generator) -> np.ndarray:
     """How many times as wide each line is made, float32 (lines,): known before lines of about a width share a batch."""
-    return rng.uniform(1 - 0.2 * strength, 1 + 0.2 * strength, lines).astype(np.float32)
+    return np.exp(rng.uniform(-0.2 * strength, 0.2 * strength, lines)).astype(np.float32)
 
 
 def augment(
