@@ -15,7 +15,10 @@ Chance = torch.Generator | None
 
 
 def stretches(lines: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """How many times as wide each line is made, float32 (lines,): known before lines of about a width share a batch."""
+    """How many times as wide each line is made, float32 (lines,): known before lines of about a width share a batch.
+
+    At strength 1 from e^-0.2 to e^0.2, evenly in the logarithm.
+    """
     return np.exp(rng.uniform(-0.2 * strength, 0.2 * strength, lines)).astype(np.float32)
 
 
@@ -24,8 +27,8 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """(N, 1, H, W) in [0, 1], widths (N,), stretch (N,) -> images and widths, varied, W as `padded_width` has it.
 
-    strength: 0 leaves the batch as it is; the sizes below are those of 1. chance: where the variation comes from, on
-    the batch's device; None is torch's own.
+    strength: 0 leaves the batch as it is, widths too; the sizes below are those of 1. chance: where the variation comes
+    from, on the batch's device; None is torch's own.
     """
     if strength == 0:
         return images, widths

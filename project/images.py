@@ -240,7 +240,9 @@ def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
     return [int(np.searchsorted(shares, percent / 100)) for percent in percents]
 
 
-def width_batches(widths: Sequence[int], batch_width: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
+def width_batches(
+    widths: Sequence[float], batch_width: int, rng: np.random.Generator | None = None
+) -> list[np.ndarray]:
     """Cut lines, narrow ones first, into batches whose padded width (N x Wmax) is at most `batch_width` px.
 
     Returns the indices of each batch. With `rng`, lines of one padded width are in an order by chance, so that they

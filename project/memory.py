@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-KERNELS = "512"  # that oneDNN keeps, about 55 for each shape of a batch: a dozen shapes are most of an epoch's
+KERNELS = "512"  # that oneDNN keeps, half of its own default; about 55 for each shape of a batch
 M_ARENA_MAX = -8  # of glibc's malloc.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 

@@ -63,7 +63,7 @@ def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
 @torch.no_grad()
 def put_together(whole: Part, parts: Sequence[Part], count: int) -> None:
     """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and the mean of
-    their running statistics, which all go on from.
+    their running statistics, which all go on from; the parts' gradients are 0 again.
     """
     first, *others = (part.learnt for part in parts)
     whole.learnt.copy_(first)
@@ -72,4 +72,5 @@ def put_together(whole: Part, parts: Sequence[Part], count: int) -> None:
     processes.summed_tensor(whole.learnt)
     whole.statistics.div_(count)
     for part in parts:
+        part.gradients.zero_()
         part.statistics.copy_(whole.statistics)

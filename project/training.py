@@ -71,6 +71,8 @@ class Settings:
             raise ValueError(f"texts: {self.texts} is not a file")
         if self.average >= 1:
             raise ValueError(f"average must be less than 1, got {self.average}")
+        if self.augmentation > 5:
+            raise ValueError(f"augmentation must be at most 5, got {self.augmentation}")
 
 
 @dataclasses.dataclass
@@ -154,7 +156,7 @@ def train(
                 learn_some = functools.partial(learn, settings, train_lines, stretch, batch_characters)
                 losses = pool.map(learn_some, own_parts, processes.share(chosen))
 
-                own_loss = sum(losses)
+                own_loss = sum(losses)  # waits for the threads
                 put_together(whole, own_parts, count)
                 # the same in all processes, so that they stop together
                 batch_loss, seconds = processes.summed(own_loss, (time.monotonic() - started) / processes.count())
@@ -194,7 +196,8 @@ def train(
 def batches(
     widths: np.ndarray, settings: Settings, count: int, rng: np.random.Generator, short_first: bool
 ) -> list[list[np.ndarray]]:
-    """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide.
+    """The lines of an epoch by their indices: batches of `count` parts, each of lines that are about as wide, as
+    stretched: widths (lines,), px.
 
     Where there are few lines, the parts are smaller, so that an epoch is not over after a few steps.
     """
@@ -214,11 +217,10 @@ def learn(
     part: Part,
     chosen: np.ndarray,
 ) -> float:
-    """Forward, loss, backward: give the part the gradients of some lines, by their indices, of a batch with so many
-    characters. Returns the loss of these lines, in nats. stretch: of each of `lines`, see `augmentation`.
+    """Forward, loss, backward: add the gradients of some lines, by their indices, of a batch with so many characters
+    to the part's. Returns the loss of these lines, in nats. stretch: of each of `lines`, see `augmentation`.
     """
     device = part.learnt.device
-    part.gradients.zero_()
     images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
     images, widths = augment(
         images, widths, torch.from_numpy(stretch[chosen]).to(device), settings.augmentation, part.chance
@@ -321,7 +323,11 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
 def save(checkpoint: Path, kept: dict, done: dict) -> None:
     """Write all that training needs to go on, in one step. OSError if it cannot be written: the old one stays."""
     state = io.BytesIO()  # torch's own writer says "unexpected pos" where the disk is full
-    torch.save({"done": done, **{name: one.state_dict() for name, one in kept.items()}}, state)
+    states = {  # cloned: of a view, torch would write all that it is a view of
+        name: {key: part.clone() if isinstance(part, Tensor) else part for key, part in one.state_dict().items()}
+        for name, one in kept.items()
+    }
+    torch.save({"done": done, **states}, state)
     with replaced(checkpoint) as path:
         path.write_bytes(state.getbuffer())
 

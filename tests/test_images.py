@@ -246,15 +246,6 @@ def test_width_batches_hold_every_line_once_within_the_budget():
     assert widest == sorted(widest)
 
 
-def test_batches_have_few_shapes_in_each_epoch_the_same():
-    widths = np.random.default_rng(0).integers(200, 1000, 3000)
-    shapes = [
-        {(len(chosen), padded_width(widths[chosen].max())) for chosen in width_batches(widths, 5000, rng)}
-        for rng in map(np.random.default_rng, range(5))
-    ]
-    assert len(set.union(*shapes)) < 40
-
-
 def test_a_line_wider_than_a_batch_comes_alone():
     assert [chosen.tolist() for chosen in width_batches([5, 5000, 6], 1000)] == [[0, 2], [1]]
 

@@ -44,6 +44,15 @@ def test_the_gradients_of_the_parts_add_up_to_those_of_the_batch(whole):
         torch.testing.assert_close(weight.grad, together, rtol=1e-4, atol=1e-4)
 
 
+def test_a_part_that_had_no_lines_adds_nothing(whole):
+    parts = [whole.twin(), whole.twin()]
+    learnt(whole, parts)
+    loss(parts[0].network, [0]).backward()
+    alone = parts[0].gradients.clone()
+    put_together(whole, parts, 2)
+    assert torch.equal(whole.gradients, alone)
+
+
 def test_a_step_of_the_whole_is_a_step_of_each_part(whole):
     parts = [whole.twin(), whole.twin()]
     before = loss(parts[1].network, [1]).item()

@@ -54,7 +54,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """What two processes left: they trained for two epochs of four, from what the first of them knew, which failed."""
+    """What two processes left, that began with what the first knew: two epochs of four, when the first failed."""
     folder = tmp_path_factory.mktemp("together")
     (folder / "together.py").write_text(TOGETHER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

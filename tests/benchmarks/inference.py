@@ -6,8 +6,8 @@ and the network alone, one line at a time and 16 at a time.
 `onnxruntime` is what the project reads with (project/inference.py), `torch` is the network as it was trained, and
 `openvino` takes part where it is installed. Each engine and batch size has a process of its own: `peak MB` is that
 process's, `ready` the seconds from its start to its first answer. `differs` is the largest difference of a log-prob
-from torch's, over the same batches. Prints a table, then one line of JSON; `lines_per_s` in it is that of the whole
-path, 16 lines at a time, with the project's own engine.
+from torch's with twice the digits (float64), over the same batches. Prints a table, then one line of JSON;
+`lines_per_s` in it is that of the whole path, 16 lines at a time, with the project's own engine.
 """
 
 import importlib.util
@@ -38,15 +38,17 @@ COLUMNS = ("picture_to_text_lines_per_s", "network_lines_per_s", "peak_rss_mb", 
 class Torch:
     """Eager PyTorch, in the place of an ONNX Runtime session."""
 
-    def __init__(self, recognizer: Recognizer):
+    def __init__(self, recognizer: Recognizer, exact: bool = False):
         import torch
 
         torch.set_num_threads(inference.threads())
-        self.torch, self.network = torch, recognizer.network
+        self.torch, self.exact = torch, exact
+        self.network = recognizer.network.double() if exact else recognizer.network
 
     def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         with self.torch.inference_mode():
             images, input_lengths = map(self.torch.from_numpy, feeds.values())
+            images = images.double() if self.exact else images
             features, _ = self.network.features(images, FRAME_WIDTH * input_lengths)
             return [self.network.log_probs(features, input_lengths).numpy()]
 
@@ -90,7 +92,7 @@ def measure(engine: str, data: str, lines: int, size: int, model_version: str) -
         "ready_s": round(ready, 1),
     }
     answers = recognizer.log_probs(line_images[:size])
-    vars(recognizer)["session"] = Torch(recognizer)
+    vars(recognizer)["session"] = Torch(recognizer, exact=True)
     expected = recognizer.log_probs(line_images[:size])
     return figures | {"differs": max(float(np.abs(a - b).max()) for a, b in zip(answers, expected, strict=True))}
 
