@@ -43,6 +43,20 @@ def handful(charset):
     return [written(text, charset) for text in ("a", "bob", "table", "to bell", "a boat", "lot", "belt", "oboe")]
 
 
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"average": 1}, "average must be less than 1, got 1"),
+        ({"augmentation": 9}, "augmentation must be at most 5, got 9"),
+        ({"augmentation": math.nan}, "augmentation must be at least 0, got nan"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, error):
+    with pytest.raises(ValueError, match=error):
+        Settings(**settings)
+
+
 def test_a_handful_of_lines_is_memorised(charset, handful):
     told = []
     network, history = train(SMALL, charset, handful, handful, lambda *epoch: told.append(epoch))
