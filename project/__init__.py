@@ -24,10 +24,10 @@ tuning       validation lines -> the language model and the calibration of a tra
 registration a trained recogniser -> a registered version of both MLflow models
 invocation   the body of a request -> the body of its answer, by way of an MLflow model
 serving      the front of a served version: limits, a queue, worker processes
+checkpoints  which checkpoint file is a run's own, and what is in it
 training     lines + settings -> a trained network
 pictures     what people look at: lines with their predictions, curves, log-probs
 tracking     what MLflow is told while a network trains, even when nobody listens
-checkpoints  which checkpoint file is a run's own
 report       what a run leaves in MLflow beside the figures of its epochs
 experiment   one training run in MLflow, from data and settings to a registered version
 archive      any number of pictures -> a table of what is written in them: in parts, and resumable

@@ -5,7 +5,6 @@ flat, puts the parts together, steps, and logs.
 import copy
 import dataclasses
 import functools
-import io
 import logging
 import math
 import time
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from project import metrics, processes
 from project.augmentation import augment, stretches
 from project.charset import BLANK, Charset
+from project.checkpoints import last_state, resume, save
 from project.crnn import CRNN
 from project.decoding import best_path
-from project.files import replaced
 from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
 from project.memory import give_memory_back, spare_memory
@@ -318,28 +317,3 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
         "avg_edit_distance": metrics.average_edit_distance(texts, predictions),
     }
     return Validation(figures, predictions)
-
-
-def save(checkpoint: Path, kept: dict, done: dict) -> None:
-    """Write all that training needs to go on, in one step. OSError if it cannot be written: the old one stays."""
-    state = io.BytesIO()  # torch's own writer says "unexpected pos" where the disk is full
-    states = {  # cloned: of a view, torch would write all that it is a view of
-        name: {key: part.clone() if isinstance(part, Tensor) else part for key, part in one.state_dict().items()}
-        for name, one in kept.items()
-    }
-    torch.save({"done": done, **states}, state)
-    with replaced(checkpoint) as path:
-        path.write_bytes(state.getbuffer())
-
-
-def last_state(checkpoint: Path | None) -> dict | None:
-    """What `save` wrote, if it did."""
-    return torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint and checkpoint.exists() else None
-
-
-def resume(state: dict, kept: dict) -> dict:
-    """Put each of `kept` back into the state that `save` wrote; returns how far training was."""
-    for name, one in kept.items():
-        one.load_state_dict(state[name])
-    log.info("going on after epoch %d", len(state["done"]["history"]))
-    return state["done"]

@@ -42,6 +42,7 @@ def test_the_gradients_of_the_parts_add_up_to_those_of_the_batch(whole):
         allow_unused=True, materialize_grads=True), strict=True,
     ):  # fmt: skip
         torch.testing.assert_close(weight.grad, together, rtol=1e-4, atol=1e-4)
+    assert not parts[0].gradients.any()
 
 
 def test_a_part_that_had_no_lines_adds_nothing(whole):
