@@ -53,7 +53,7 @@ def distort(images: Tensor, widths: Tensor, stretch: Tensor, strength: float, ch
         uniform(images, -s * strength, s * strength, chance).view(n, 1, 1) for s in (0.4, 0.015, 0.15, 0.06)
     )
     middle = (widths / height / 2).view(n, 1, 1)
-    bend_x, bend_y = elastic(n, height, out_width, 0.05 * strength, images.device, chance)
+    bend_x, bend_y = elastic(n, height, out_width, 0.035 * strength, images.device, chance)
     from_x = x + slant * y + bend_x
     from_y = y * (1 + scale) + climb * (x - middle) + shift + bend_y
     grid = torch.stack([from_x * (2 * height / width) - 1, from_y * 2], dim=3)

@@ -20,8 +20,8 @@ from project.crnn import CRNN
 
 class Part:
     """A network with what it learns from its part of a batch, `learnt`, one vector of which these are views:
-    `gradients` (weights,), of the weights that learn, and the running `statistics` of batch norm (channels,). And the
-    `chance` by which the part's lines are varied.
+    `gradients` (weights,), of the weights that learn, the running `statistics` of batch norm (channels,), and `told`
+    (2,), figures to be added up with them. And the `chance` by which the part's lines are varied.
     """
 
     def __init__(self, network: CRNN):
@@ -30,9 +30,11 @@ class Part:
         norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
         statistics = [one for norm in norms for one in (norm.running_mean, norm.running_var)]
         sizes = [one.numel() for one in weights]
-        self.learnt = torch.cat([torch.zeros(sum(sizes), device=weights[0].device), *statistics])
+        gradients, told = weights[0].new_zeros(sum(sizes)), weights[0].new_zeros(2)
+        self.learnt = torch.cat([gradients, *statistics, told])
         # `data`: autograd shall not take a new gradient for a change of the statistics, which it needs
-        self.gradients, self.statistics = (one.data for one in self.learnt.tensor_split([sum(sizes)]))
+        split = self.learnt.tensor_split([len(gradients), len(self.learnt) - len(told)])
+        self.gradients, self.statistics, self.told = (one.data for one in split)
         self.chance = torch.Generator(self.learnt.device)
         for weight, own in zip(weights, self.gradients.split(sizes), strict=True):
             weight.grad = own.as_strided(weight.shape, weight.stride())
@@ -62,8 +64,8 @@ def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
 
 @torch.no_grad()
 def put_together(whole: Part, parts: Sequence[Part], count: int) -> None:
-    """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and the mean of
-    their running statistics, which all go on from; the parts' gradients are 0 again.
+    """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and of what they
+    told, and the mean of their running statistics, which all go on from; the rest of the parts is 0 again.
     """
     first, *others = (part.learnt for part in parts)
     whole.learnt.copy_(first)
@@ -72,5 +74,5 @@ def put_together(whole: Part, parts: Sequence[Part], count: int) -> None:
     processes.summed_tensor(whole.learnt)
     whole.statistics.div_(count)
     for part in parts:
-        part.gradients.zero_()
+        part.learnt.zero_()
         part.statistics.copy_(whole.statistics)

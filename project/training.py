@@ -52,7 +52,8 @@ class Settings:
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
     layers: int = 2  # bidirectional LSTMs
-    augmentation: float = 0.5  # strength; 0 is none
+    augmentation: float = 0.75  # strength; 0 is none
+    dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     average: float = 0.995  # decay of the moving average of the weights, which is what is kept
@@ -61,17 +62,16 @@ class Settings:
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
     def __post_init__(self):
-        least = dict.fromkeys(("seed", "augmentation", "shortcut_weight", "short_first", "average"), 0)
+        least = dict.fromkeys(("seed", "augmentation", "dropout", "shortcut_weight", "short_first", "average"), 0)
         least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
+        most = {"augmentation": 5, "dropout": 0.9, "average": 0.9999}
         for name, setting in dataclasses.asdict(self).items():
             if not isinstance(setting, str) and not setting >= least.get(name, 1):
                 raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
+            if name in most and setting > most[name]:
+                raise ValueError(f"{name} must be at most {most[name]}, got {setting}")
         if self.texts and not Path(self.texts).expanduser().is_file():
             raise ValueError(f"texts: {self.texts} is not a file")
-        if self.average >= 1:
-            raise ValueError(f"average must be less than 1, got {self.average}")
-        if self.augmentation > 5:
-            raise ValueError(f"augmentation must be at most 5, got {self.augmentation}")
 
 
 @dataclasses.dataclass
@@ -156,9 +156,10 @@ def train(
                 losses = pool.map(learn_some, own_parts, processes.share(chosen))
 
                 own_loss = sum(losses)  # waits for the threads
+                own_seconds = (time.monotonic() - started) / processes.count()
+                own_parts[0].told.copy_(torch.tensor([own_loss, own_seconds]))
                 put_together(whole, own_parts, count)
-                # the same in all processes, so that they stop together
-                batch_loss, seconds = processes.summed(own_loss, (time.monotonic() - started) / processes.count())
+                batch_loss, seconds = whole.told.tolist()  # the same in all processes, so that they stop together
                 torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
                 optimizer.step()
                 done["steps"] += 1
@@ -226,7 +227,7 @@ def learn(
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
         features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
-        log_probs = part.network.log_probs(features, input_lengths)  # (T, N, C)
+        log_probs = part.network.log_probs(features, input_lengths, settings.dropout, part.chance)  # (T, N, C)
         if settings.shortcut_weight:
             shortcut_log_probs = part.network.shortcut_log_probs(features)  # (T, N, C)
     loss = objective = ctc_loss(log_probs, targets, input_lengths, target_lengths)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from project.crnn import CRNN
+from project.crnn import CRNN, dropped
 from project.images import FRAME_WIDTH
 
 
@@ -48,6 +48,20 @@ def test_both_heads_learn_and_the_shortcut_is_not_asked_in_inference(network):
     network(padded(lines(80)), torch.tensor([80]))[0].sum().backward()
     assert network.shortcut.weight.grad is None
     assert network.head.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_withholds_its_share_and_keeps_the_mean(dtype):
+    sequence = torch.ones(70, 11, 131, dtype=dtype, requires_grad=True)
+    some = dropped(sequence, 0.25, torch.Generator().manual_seed(1))
+    some.sum().backward()
+    assert some.dtype == dtype
+    assert some.unique().tolist() == pytest.approx([0, 4 / 3], rel=1e-2)
+    assert some.float().mean().item() == pytest.approx(1, abs=0.01)
+    assert torch.equal(sequence.grad, some)
+    assert torch.equal(dropped(sequence, 0.25, torch.Generator().manual_seed(1)), some)
+    assert not torch.equal(dropped(sequence, 0.25, torch.Generator().manual_seed(2)), some)
+    assert dropped(sequence, 0, None) is sequence
 
 
 def test_a_wrong_shape_is_stopped_at_the_door(network):

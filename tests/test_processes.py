@@ -40,7 +40,7 @@ with processes.together():
     train(SETTINGS, CHARSET, lines(), lines(), tell, *known)
 """
 CHARSET = Charset("abelot ")
-SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0, parts=3)
+SETTINGS = dataclasses.replace(SMALL, epochs=4, batch_width=250, augmentation=1.0, dropout=0.2, parts=3)
 
 
 def lines():

@@ -38,8 +38,10 @@ VARIANTS: dict[str, dict[str, float]] = {
     "no shortcut": {"shortcut_weight": 0},
     "shortcut of weight 0.1": {"shortcut_weight": 0.1},
     "no augmentation": {"augmentation": 0},
-    "half the augmentation": {"augmentation": 0.25},
-    "twice the augmentation": {"augmentation": 1.0},
+    "half the augmentation": {"augmentation": 0.375},
+    "twice the augmentation": {"augmentation": 1.5},
+    "no dropout": {"dropout": 0},
+    "twice the dropout": {"dropout": 0.4},
     "no short lines first": {"short_first": 0},
     "no averaging of weights": {"average": 0},
 }
