@@ -65,7 +65,7 @@ def dropped(sequence: Tensor, share: float, chance: torch.Generator | None) -> T
         return sequence
     eights = torch.empty(-(-sequence.numel() // 8), dtype=torch.int64, device=sequence.device)
     eights.random_(-(2**63), None, generator=chance)
-    kept = eights.view(torch.uint8)[: sequence.numel()].view(sequence.shape) >= withheld
+    kept = eights.view(torch.uint8)[: sequence.numel()].view(sequence.shape).ge_(withheld)  # 1 or 0
     return sequence * kept.to(sequence.dtype) * (256 / (256 - withheld))
 
 
@@ -109,7 +109,8 @@ class CRNN(nn.Module):
         features = images.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             features = block(features, input_lengths, frames=images.shape[3] // FRAME_WIDTH)
-        return features.amax(dim=2), input_lengths  # (N, F, T): the strongest answer in each column
+        # (N, F, T): the strongest answer in each column; `amax` gives a gradient that is not channels_last, and slow
+        return nn.functional.max_pool2d(features, (features.shape[2], 1)).squeeze(2), input_lengths
 
     def log_probs(
         self, features: Tensor, input_lengths: Tensor, dropout: float = 0, chance: torch.Generator | None = None
