@@ -73,6 +73,11 @@ def run(name: str, command: click.Command) -> None:
     log.info("finished")
 
 
+def invocations(host: str, port: int) -> str:
+    """The URL at which a served model reads; an IPv6 address stands in brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/invocations"
+
+
 def end_run(run_id: str | None, status: str) -> None:
     """End the run of `mlflow run`: else it is FINISHED, as MLflow has it when a process exits that logged to it."""
     with impatient(), suppress(MlflowException):

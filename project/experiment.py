@@ -108,7 +108,7 @@ def start_of(settings: Settings) -> Recognizer | None:
         return None
     if settings.start_from == "base":
         return Recognizer.load(BASE)
-    return Recognizer.from_registry(registry.find_version(settings.start_from))
+    return Recognizer.from_registry(registry.find_version(settings.start_from, parameter="start_from"))
 
 
 def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:

@@ -19,7 +19,8 @@ FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's str
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pillow reads EPS by running gs
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
-MAX_ASPECT = 200  # width / height of the ink: the longest line that a sheet of paper can hold, with room
+MAX_ASPECT = 200  # width / height of the line image: the longest line that a sheet of paper can hold, with room
+DEPTHS = (1, 255, 1023, 4095, 65535)  # what white may be: of floats, of 8, 10, 12 and 16 bits
 # px, a fifth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
 PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(60) / 5))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
@@ -51,19 +52,17 @@ def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray
     name = "the picture" if isinstance(source, bytes) else str(Path(source).resolve())
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"{name}: {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read")
-            return _grey(ImageOps.exif_transpose(picture))
+            if (pixels := picture.width * picture.height) <= MAX_PIXELS:
+                return _grey(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise ValueError(f"{name}: no such file") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{name}: too many pixels; at most {MAX_PIXELS} are read") from None
     except UnidentifiedImageError:
         raise ValueError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
-    except ValueError:
-        raise
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
         raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
+    raise ValueError(f"{name}: {pixels} pixels; at most {MAX_PIXELS} are read")
 
 
 def picture_bytes(value: object) -> bytes:
@@ -85,14 +84,21 @@ def picture_bytes(value: object) -> bytes:
 
 def _grey(picture: Image.Image) -> np.ndarray:
     """uint8 (H, W) of a decoded picture of any mode."""
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a pixel
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a pixel, of which scanners fill fewer
         deep = np.array(picture, dtype=np.float32)
-        full = 65535 if deep.max(initial=0) > 255 else 255
-        np.clip(deep, 0, full, out=deep)  # in place, here and below: a page of 40 million pixels would fill a gigabyte
+        np.nan_to_num(
+            deep, copy=False, posinf=0, neginf=0
+        )  # in place, here and below: a page of 40 million pixels would fill a gigabyte
+        depths = DEPTHS if picture.mode == "F" else DEPTHS[1:]
+        full = next((depth for depth in depths if deep.max(initial=0) <= depth), DEPTHS[-1])
+        np.clip(deep, 0, full, out=deep)
         return np.rint(np.multiply(deep, 255 / full, out=deep), out=deep).astype(np.uint8)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        opaque = picture.getchannel("A")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("L")
+        if np.ptp(picture) < MIN_CONTRAST <= np.ptp(opaque):  # white ink, by itself
+            picture = ImageOps.invert(opaque)
     return np.asarray(picture.convert("L"))
 
 
@@ -152,7 +158,8 @@ def placed_line_image(pixels: np.ndarray, height: int) -> tuple[np.ndarray, Plac
     width = max(MIN_SIDE, round(ink.shape[1] * height / shown))
     if width > MAX_ASPECT * height:
         raise ValueError(
-            f"a line of {right - left} x {bottom - top} px is more than {MAX_ASPECT} times as wide as high"
+            f"a line of {right - left} x {bottom - top} px, most of its ink within {shown * max(shrink, 1)} rows, is "
+            f"{width / height:.0f} times as wide as high; at most {MAX_ASPECT} is read"
         )
     scaled = Image.fromarray(straighten(ink, middle, shown)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(scaled)[None], Place(left, (right - left) / width)  # (1, height, W')
@@ -200,8 +207,8 @@ def middle_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
     if not total:
         return np.full(width, height / 2), height / (2 * REACH)
 
-    def spread(middle: np.ndarray) -> float:
-        return float((weight * np.abs(y[:, None] - middle)).sum()) / total
+    def spread(middle: np.ndarray) -> float:  # of ink in one row, that of the row itself
+        return max(float((weight * np.abs(y[:, None] - middle)).sum()) / total, 1 / 4)
 
     x -= mass @ x / total  # from the centre of the ink
     middle = np.full(width, moment.sum() / total)

@@ -11,7 +11,7 @@ import nbformat
 import papermill
 from mlflow.exceptions import MlflowException
 
-from project import dataset, entry_point
+from project import dataset, entry_point, registry
 from project.tracking import impatient
 
 NOTEBOOK = Path(__file__).parent.parent / "handwriting_classifier.ipynb"
@@ -42,7 +42,9 @@ def log_notebook(run_id: str, executed: Path) -> None:
 @click.option("--start-from", required=True, help='What the third run starts from: "base", a number, latest, an alias.')
 def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -> None:
     if data != "synthetic":
-        dataset.survey(data)  # what is wrong with it is told now, and not in a notebook's traceback
+        dataset.survey(data)  # what is wrong is told now, and not in a notebook's traceback after two trainings
+    if start_from not in ("", "base"):
+        registry.find_version(start_from, parameter="start_from")
     run_id = entry_point.leave_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
     parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed, "start_from": start_from}

@@ -63,7 +63,7 @@ def post(url: str, body: Path, answer: Path) -> str:
 @click.option("--host", required=True)
 @click.option("--port", required=True, type=entry_point.PORT)
 def main(image: str, host: str, port: int) -> None:
-    url, picture = f"http://{host}:{port}/invocations", Path(image).expanduser()
+    url, picture = entry_point.invocations(host, port), Path(image).expanduser()
     with tempfile.TemporaryDirectory() as folder, replaced(PREDICTION) as beside:
         if image:
             body = Path(folder, "body.json")

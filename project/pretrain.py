@@ -60,7 +60,7 @@ def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_fro
     entry_point.leave_run()
     settings = Settings(
         seed, epochs=epochs, patience=epochs, minutes=minutes, learning_rate=4e-3, start_from=start_from,
-        parts=1, batch_width=7168,  # on one core, as the base in project/base was trained
+        parts=1, batch_width=7168, augmentation=0.5, dropout=0,  # on one core, as the base in project/base was trained
     )  # fmt: skip
     data_set = load_data(
         *data.split(","), height=settings.height, seed=seed,

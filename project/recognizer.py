@@ -88,14 +88,17 @@ class Recognizer:
         return inference.session(inference.onnx_model(self.weights))
 
     def save(self, folder: str | Path) -> None:
-        """Write the files of the model into `folder`."""
-        safetensors.numpy.save_file(self.weights, Path(folder, "weights.safetensors"))
+        """Write the files of the model into `folder`, and only when all of them are written, in place of older ones."""
         settings = {"charset": self.charset.characters, "height": self.height}
         settings["calibrations"] = {decoder: asdict(calibration) for decoder, calibration in self.calibrations.items()}
-        if self.language:
-            settings["language"] = {"weight": self.language.weight, "bonus": self.language.bonus}
-            self.language.ngram.save(Path(folder, "ngram.safetensors"))
-        Path(folder, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as beside:
+            safetensors.numpy.save_file(self.weights, Path(beside, "weights.safetensors"))
+            if self.language:
+                settings["language"] = {"weight": self.language.weight, "bonus": self.language.bonus}
+                self.language.ngram.save(Path(beside, "ngram.safetensors"))
+            Path(beside, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
+            for path in Path(beside).iterdir():
+                path.replace(Path(folder, path.name))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Recognizer":
@@ -193,6 +196,8 @@ def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:
         raise ValueError("inputs must be finite numbers; got a NaN, a null or an infinity")
     if pixels.min() < 0 or pixels.max() > 255:
         raise ValueError(f"inputs must be from 0 (black) to 255 (white); got {pixels.min():g} to {pixels.max():g}")
+    if 0 < pixels.max() <= 1:
+        raise ValueError(f"inputs must be from 0 (black) to 255 (white); got at most {pixels.max():g}: multiply by 255")
     return list(np.rint(pixels[:, 0]).astype(np.uint8))
 
 

@@ -17,10 +17,10 @@ READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
 TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
 
 
-def find_version(model_version: str, model_name: str = MODEL_NAME) -> ModelVersion:
+def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: str = "model_version") -> ModelVersion:
     """The version of a registered model that is meant: a number, `latest`, or an alias such as `champion`.
 
-    ValueError if there is none; it lists what there is.
+    ValueError if there is none; it lists what there is, and names the parameter by which it was asked for.
     """
     client = MlflowClient()
     try:
@@ -37,7 +37,7 @@ def find_version(model_version: str, model_name: str = MODEL_NAME) -> ModelVersi
         aliases = sorted(client.get_registered_model(model_name).aliases)
         has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
     where = mlflow.get_tracking_uri()
-    raise ValueError(f"model_version: {model_name} has no version {model_version!r} at {where}; {has}")
+    raise ValueError(f"{parameter}: {model_name} has no version {model_version!r} at {where}; {has}")
 
 
 def version_of_run(run_id: str) -> ModelVersion | None:

@@ -52,7 +52,7 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
     check_port(host, port)
     version = find_version(model_version, model_name)
     mlflow.set_tags({"model": model_name, "version": version.version})
-    print(f"serving {model_name} version {version.version} on http://{host}:{port}/invocations", flush=True)
+    print(f"serving {model_name} version {version.version} on {entry_point.invocations(host, port)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
         code = serve(model, host, port, workers)

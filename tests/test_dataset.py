@@ -113,6 +113,17 @@ def test_a_folder_gives_each_table_the_split_of_its_name_whatever_its_kind(tmp_p
     assert list(read_data_set(tmp_path)["split"]) == ["train"] * 5 + ["validation"] * 3 + ["test"]
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "dev"])
+def test_validation_has_other_names_too(tmp_path, name):
+    for split, lines in (("train", 5), (name, 3), ("test", 2)):
+        written(tmp_path / f"{split}.csv", table(lines, image="a.png"))
+    expected = {"train": 5, "validation": 3, "test": 2}
+    assert read_data_set(tmp_path)["split"].value_counts().to_dict() == expected
+    splits = ["train"] * 5 + [name] * 3 + ["test"] * 2
+    column = written(tmp_path / "lines.tsv", table(10, image="a.png", split=splits))
+    assert read_data_set(column)["split"].value_counts().to_dict() == expected
+
+
 def test_a_table_with_a_column_split_is_taken_at_its_word_and_an_empty_cell_means_train(tmp_path):
     splits = ["train", "", "validation", "test", "test", "train"]
     rows = read_data_set(written(tmp_path / "lines.csv", table(6, image="a.png", split=splits)))
@@ -157,12 +168,22 @@ def test_three_writers_are_enough_for_three_splits(tmp_path, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("writer", ["", "always the same", [""] + ["a", "b"] * 50 + [""] * 99])
+@pytest.mark.parametrize("writer", ["", "always the same"])
 def test_where_no_writers_are_known_lines_are_held_out_with_a_warning(tmp_path, caplog, writer):
     rows = read_data_set(written(tmp_path / "lines.csv", table(200, image="a.png", writer=writer)))
     # 20 of 200 lines, then 18 of 180
     assert rows["split"].value_counts().to_dict() == {"train": 162, "test": 20, "validation": 18}
     assert caplog.text.count("is held out by line, so its hands occur in training too") == 2
+
+
+def test_a_row_without_a_writer_leaves_the_other_writers_whole(tmp_path, caplog):
+    writers = ["", ""] + [f"hand {k % 30}" for k in range(298)]
+    pages = ["p1", "p1"] + [f"p{k % 7}" for k in range(298)]
+    rows = read_data_set(written(tmp_path / "lines.csv", table(300, image="a.png", writer=writers, page=pages)))
+    named = rows[rows["writer"] != ""]
+    assert named.groupby("writer")["split"].nunique().max() == 1
+    assert rows[rows["writer"] == ""]["split"].nunique() == 1  # by their page
+    assert "2 of 300 training rows name no writer: their hands may be in 'test' too" in caplog.text
 
 
 def test_where_no_writers_are_known_whole_pages_are_held_out(tmp_path, caplog):
@@ -264,8 +285,8 @@ def test_a_comma_that_should_have_been_in_quotes_does_not_shift_the_columns(tmp_
 
 
 def test_an_unknown_split_is_named_with_those_that_are_allowed(tmp_path):
-    path = written(tmp_path / "lines.csv", table(3, image="a.png", split=["train", "dev", "Test"]))
-    with pytest.raises(ValueError, match=r"names the splits \['Test', 'dev'\]; allowed are train, validation, test"):
+    path = written(tmp_path / "lines.csv", table(3, image="a.png", split=["train", "eval", "Test"]))
+    with pytest.raises(ValueError, match=r"names the splits \['Test', 'eval'\]; allowed are train, validation, test"):
         read_data_set(path)
 
 

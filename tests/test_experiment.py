@@ -177,7 +177,7 @@ def test_a_run_can_start_from_a_registered_version(data, twins):
     assert mlflow.get_run(tuned.run_id).data.params["start_from"] == start
     kept, known = (Recognizer.from_registry(run.version).network.head.weight for run in (tuned, twins[0]))
     assert torch.allclose(kept, known, atol=1e-6)
-    with pytest.raises(ValueError, match="no version '99'"):
+    with pytest.raises(ValueError, match="start_from: cnn_text_identifier has no version '99'"):
         experiment.run("lost", "From where?", dataclasses.replace(settings, start_from="99"), data)
 
 

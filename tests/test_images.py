@@ -52,6 +52,20 @@ def test_sixteen_bits_a_pixel_are_scaled_down():
     assert similar(read_picture(saved(deep)), np.asarray(drawn()))
 
 
+@pytest.mark.parametrize("factor", [4, 16])
+def test_scanners_that_fill_ten_or_twelve_of_sixteen_bits_are_understood(factor):
+    deep = Image.fromarray(np.asarray(drawn(paper=255)).astype(np.uint16) * factor)
+    assert similar(read_picture(saved(deep)), np.asarray(drawn(paper=255)))
+
+
+def test_floats_are_greys_from_0_to_1_and_what_is_no_number_is_ink():
+    floats = np.asarray(drawn()).astype(np.float32) / 255
+    floats[0, 0] = np.nan
+    pixels = read_picture(saved(Image.fromarray(floats), "TIFF"))
+    assert similar(pixels, np.asarray(drawn()))
+    assert pixels[0, 0] == 0
+
+
 def test_a_region_is_cut_out_of_its_page_and_what_is_outside_its_outline_becomes_paper(tmp_path):
     page = np.full((30, 40), 200, np.uint8)
     page[:, 10] = 0
@@ -93,6 +107,20 @@ def test_what_is_transparent_is_paper():
     pixels = read_picture(saved(ink_only))
     assert pixels[0, 0] == 255
     assert pixels.min() == 0
+
+
+def test_white_ink_on_nothing_is_ink():
+    ink_only = Image.new("RGBA", (100, 40), (0, 0, 0, 0))
+    ImageDraw.Draw(ink_only).line([(10, 10), (90, 30)], fill=(255, 255, 255, 255), width=4)
+    pixels = read_picture(saved(ink_only))
+    assert pixels[0, 0] == 255
+    assert pixels.min() == 0
+
+
+def test_what_pillow_cannot_turn_to_grey_is_named(tmp_path):
+    Image.merge("LAB", [drawn()] * 3).save(tmp_path / "lab.tiff")
+    with pytest.raises(ValueError, match=r"lab\.tiff: cannot be read as a picture: .*LAB"):
+        read_picture(tmp_path / "lab.tiff")
 
 
 def test_a_photo_taken_sideways_is_turned_upright():
@@ -219,6 +247,13 @@ def test_any_size_gives_a_line_image_or_an_error_in_words(shape):
     else:
         assert image.shape[1] == 40
         assert image.shape[2] >= MIN_SIDE
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_rule_of_one_row_is_a_line_as_one_of_two_rows_is(rows):
+    pixels = np.full((60, 400), 255, np.uint8)
+    pixels[30 : 30 + rows, 5:-5] = 0
+    assert line_image(pixels, 40).any()
 
 
 @pytest.mark.parametrize("shape", [(7, 100), (100, 7), (10, 10, 3)])

@@ -45,8 +45,9 @@ def test_there_are_three_finished_runs_with_their_settings(runs, checkout):
         assert run.data.tags["mlflow.source.git.commit"] == commit
         assert run.data.tags["mlflow.note.content"].endswith("?")
         assert "system/cpu_utilization_percentage" in run.data.metrics
-    assert runs["plain"].data.params["augmentation"] == "0"
-    assert runs["shortcut-and-augmentation"].data.params["augmentation"] == str(Settings.augmentation)
+    for name in ("augmentation", "dropout", "shortcut_weight"):
+        assert runs["plain"].data.params[name] == "0"
+        assert runs["shortcut-and-augmentation"].data.params[name] == str(getattr(Settings, name))
     assert runs["from-base"].data.params["start_from"] == "base"
 
 

@@ -77,7 +77,7 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
     """
     data = str(data)
     if data.startswith("hf:") and not data.startswith("hf://"):
-        return read_hub(data.removeprefix("hf:"))
+        return read_hub(data.removeprefix("hf:"), labelled)
     if "://" in data or "*" in data:
         return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()

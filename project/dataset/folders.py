@@ -6,9 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from project.dataset.rows import SPLITS, Row, normalize
+from project.dataset.rows import SPLIT_NAMES, Row, normalize
+from project.images import FORMATS
 
 TEXT = ".gt.txt"
+SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
 
@@ -21,8 +23,13 @@ def visible(folder: Path, pattern: str) -> list[Path]:
 def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
     """A sub-folder `train`, `validation` or `test` of `folder` is a split; folders in it, or other ones, are a page."""
     parts = path.relative_to(folder).parent.parts
-    split = parts[0] if parts and parts[0] in SPLITS else ""
-    return split, "/".join(parts[1:] if split else parts)
+    split = SPLIT_NAMES.get(parts[0], "") if parts else ""
+    return split, told("/".join(parts[1:] if split else parts))
+
+
+def told(path: str | Path) -> str:
+    """A path as it can be written to a table: a name need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def has_pairs(folder: Path) -> bool:
@@ -37,9 +44,10 @@ def read_pairs(folder: Path) -> Iterator[Row]:
     for path in visible(folder, "*.*"):
         if path.name.endswith(TEXT):
             texts[path.parent / path.name.removesuffix(TEXT)] = path
-        elif path.suffix.lower() in Image.registered_extensions():
-            stem = path.with_suffix("")
-            pictures.setdefault(stem.with_suffix("") if stem.suffix in VARIANTS else stem, path)
+        elif path.suffix.lower() in SUFFIXES:
+            pictures.setdefault(path.with_suffix(""), path)
+    for stem in [stem for stem in pictures if stem.suffix in VARIANTS and stem not in texts]:
+        pictures.setdefault(stem.with_suffix(""), pictures.pop(stem))
     for stem in sorted(pictures | texts):
         split, page = split_and_page(stem, folder)
         yield _pair(pictures.get(stem), texts.get(stem))._replace(page=page, split=split)
@@ -53,17 +61,19 @@ def read_pictures(folder: Path) -> Iterator[Row]:
         folders[:] = sorted(name for name in folders if name[0] not in "._")
         for name in sorted(names):
             path = Path(parent, name)
-            if name[0] not in "._" and path.suffix.lower() in Image.registered_extensions():
-                yield Row(str(path), "", source=os.fsencode(path).decode("utf-8", "replace"))
+            if name[0] not in "._" and path.suffix.lower() in SUFFIXES:
+                yield Row(str(path), "", source=told(path))
 
 
 def _pair(picture: Path | None, text: Path | None) -> Row:
-    source = str(picture or text)
+    source = told(picture or text)
     if text is None:
-        return Row(ValueError(f"{picture}: it has no {TEXT} beside it"), "", source=source)
+        return Row(ValueError(f"{source}: it has no {TEXT} beside it"), "", source=source)
     try:
         written = normalize(text.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
-        return Row(ValueError(f"{text}: not UTF-8: {error}"), "", source=source)
-    image = str(picture) if picture else ValueError(f"{text}: it has no picture beside it")
+        return Row(ValueError(f"{told(text)}: not UTF-8: {error}"), "", source=source)
+    except OSError as error:
+        return Row(ValueError(f"{told(text)}: {error.strerror}"), "", source=source)
+    image = str(picture) if picture else ValueError(f"{source}: it has no picture beside it")
     return Row(image, written, source=source)

@@ -6,10 +6,11 @@ from project.dataset.rows import Row
 from project.dataset.tables import AT_ONCE, COLUMNS, Table, check_columns, rows_of
 
 
-def read_hub(name: str) -> Iterator[Row]:
+def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
     """The rows of all splits of a data set such as `Teklia/IAM-line`, or of a folder with the same layout.
 
-    ValueError if it cannot be loaded, or its columns or splits are not those of a data set.
+    Where they need not be `labelled`, it may have no column `text`. ValueError if it cannot be loaded, or its columns
+    or splits are not those of a data set.
     """
     import datasets  # takes a second, and no other format needs it
 
@@ -18,7 +19,7 @@ def read_hub(name: str) -> Iterator[Row]:
     except Exception as error:  # of the hub, the network, the file format
         raise ValueError(f"data: hf:{name} cannot be loaded: {type(error).__name__}: {error}") from error
     for split, lines in loaded.items():
-        table = Table(None, "", f"hf:{name}:{split}", split)
+        table = Table(None, "", f"hf:{name}:{split}", split, ("image", "text") if labelled else ("image",))
         check_columns(lines.column_names, table)
         lines = lines.select_columns(
             [column for column in COLUMNS if column in lines.column_names and column != "split"]

@@ -31,10 +31,15 @@ def lines_file(folder: Path) -> Path | None:
 def read_iam(folder: Path) -> Iterator[Row]:
     """A row for each line of the lists, or each line at all where there are no lists.
 
-    ValueError names a row of `lines.txt` or a list that is not as described above.
+    ValueError names a row of `lines.txt`, of `forms.txt` or of a list that is not as described above.
     """
     file = lines_file(folder)
-    writers = {fields[0]: fields[1] for _, fields in _records(file.with_name("forms.txt"))}
+    forms = file.with_name("forms.txt")
+    writers = {}
+    for number, fields in _records(forms):
+        if len(fields) < 2:
+            raise ValueError(f"data: {forms}:{number} is not a form of the IAM database: {' '.join(fields)!r}")
+        writers[fields[0]] = fields[1]
     lists, left_out = _lists(folder), 0
     for number, fields in _records(file, maxsplit=8):
         line, form = fields[0], fields[0].rpartition("-")[0]
@@ -53,7 +58,7 @@ def read_iam(folder: Path) -> Iterator[Row]:
 
 def _records(file: Path, maxsplit: int = -1) -> Iterator[tuple[int, list[str]]]:
     """The number and the fields of each row that is not a comment; none where there is no such file."""
-    rows = file.read_text("utf-8").splitlines() if file.is_file() else []
+    rows = file.read_text("utf-8-sig").splitlines() if file.is_file() else []
     for number, row in enumerate(rows, start=1):
         if row.strip() and not row.startswith("#"):
             yield number, row.split(maxsplit=maxsplit)

@@ -6,11 +6,11 @@ Formats: https://ocr-d.de/en/gt-guidelines/pagexml/pagecontent_xsd.html and http
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from project.dataset.folders import split_and_page, visible
+from project.dataset.folders import split_and_page, told, visible
 from project.dataset.rows import Row, normalize
 from project.images import Region
 
@@ -35,18 +35,19 @@ def read_pages(folder: Path) -> Iterator[Row]:
         for path in (path for path, root in roots.items() if root == kind):
             try:
                 root = ElementTree.parse(path).getroot()
+                name, lines = (_page_lines if kind == PAGE else _alto_lines)(root)
             except (ElementTree.ParseError, OSError, ValueError) as error:
-                yield Row(ValueError(f"{path}: cannot be read as XML: {error}"), "", source=str(path))
+                yield Row(ValueError(f"{told(path)}: cannot be read as XML: {error}"), "", source=told(path))
                 continue
-            name, lines = (_page_lines if kind == PAGE else _alto_lines)(root)
             picture = _find_picture(path, name)
             if name and picture in seen:
                 continue
-            seen.add(picture)
+            if lines:  # another file may have those of a page without
+                seen.add(picture)
             split, _ = split_and_page(path, folder)
-            page = os.path.relpath(picture, folder)
+            page = told(os.path.relpath(picture, folder))
             for number, (identity, size, outline, text) in enumerate(lines, start=1):
-                source = f"{path}:{identity or number}"
+                source = f"{told(path)}:{identity or number}"
                 image = _region(picture, size, outline, source)
                 yield Row(image, normalize(text), page=page, split=split, source=source)
 
@@ -83,10 +84,12 @@ def _page_lines(root: Element) -> tuple[str, list[Line]]:
 
 
 def _alto_lines(root: Element) -> tuple[str, list[Line]]:
-    """The name of the picture, and the lines, of an ALTO file."""
-    lines = []
+    """The name of the picture, and the lines, of an ALTO file. ValueError if they are not measured in its pixels."""
+    unit, lines = root.findtext("{*}Description/{*}MeasurementUnit", "pixel"), []
     for page in root.iterfind(".//{*}Page"):
         size = page.get("WIDTH", ""), page.get("HEIGHT", "")
+        if unit != "pixel" and not all(size):
+            raise ValueError(f"its unit is {unit}, and a page has no WIDTH and HEIGHT; allowed without them is pixel")
         for line in page.iterfind(".//{*}TextLine"):
             polygon = line.find("{*}Shape/{*}Polygon")
             outline = _box(line) if polygon is None else polygon.get("POINTS", "")
@@ -119,5 +122,6 @@ def _region(picture: Path, size: tuple[str, str], outline: str, source: str) -> 
 
 def _find_picture(path: Path, name: str) -> Path:
     """The picture of a page; where it is missing, the place at which it should have been."""
-    places = [folder / which for folder in (path.parent, path.parent.parent) for which in (name, Path(name).name)]
+    names = (name, PureWindowsPath(name).name)  # without folders, whichever way these are written
+    places = [folder / which for folder in (path.parent, path.parent.parent) for which in names]
     return next((place.resolve() for place in places if place.is_file()), places[0].resolve())

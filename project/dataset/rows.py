@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from project.images import Region
 
 SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = dict(zip(SPLITS, SPLITS, strict=True)) | dict.fromkeys(("val", "valid", "dev"), "validation")
 Item = TypeVar("Item")
 
 

@@ -33,20 +33,25 @@ def complete_splits(rows: pd.DataFrame, data: str, seed: int) -> tuple[pd.DataFr
 
 def hold_out(rows: pd.DataFrame, split: str, seed: int) -> tuple[pd.DataFrame, str]:
     """Move about a tenth of the rows in `train` to `split`, and say how: whole writers, else whole pages, else lines.
+    Among writers, rows that name none are taken by page, else by line.
 
     ValueError if `train` would be empty after it.
     """
     train = rows[rows["split"] == "train"]
     if len(train) < 2:
         raise ValueError(f"data: {len(train)} training rows are too few to hold out the split '{split}'")
-    unit = next(
-        (unit for unit in ("writer", "page") if train[unit].nunique() > 1 and (train[unit] != "").all()), "line"
-    )
+    unit = next((unit for unit in ("writer", "page") if train[unit].nunique() > 1), "line")
     if unit == "line":
         log.warning(
             "no writers or pages are named: '%s' is held out by line, so its hands occur in training too", split
         )
-    groups = pd.Series(train.index.astype(str), index=train.index) if unit == "line" else train[unit]
+    elif unnamed := int((train[unit] == "").sum()):
+        log.warning(
+            "%d of %d training rows name no %s: their hands may be in '%s' too", unnamed, len(train), unit, split
+        )
+    groups = "line " + pd.Series(train.index.astype(str), index=train.index)
+    for known in {"line": (), "page": ("page",), "writer": ("page", "writer")}[unit]:
+        groups = groups.mask(train[known] != "", f"{known} " + train[known])
     sizes = groups.value_counts().sort_index().sample(frac=1, random_state=seed)
     room = HELD_OUT * len(train)
     chosen = []
@@ -80,7 +85,10 @@ def fingerprint(image: bytes | str | Region | ValueError) -> str:
         page = _file_fingerprint(image.page)
         return page and hashlib.sha256(f"{page} {image.outline} {image.size}".encode()).hexdigest()
     if isinstance(image, str):
-        image = Path(image).read_bytes() if Path(image).is_file() else b""
+        try:
+            image = Path(image).read_bytes()
+        except (OSError, ValueError):  # what is wrong with it is told by who reads it
+            return ""
     return hashlib.sha256(image).hexdigest() if image else ""
 
 

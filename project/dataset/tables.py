@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from project.dataset.rows import SPLITS, Row, normalize
+from project.dataset.rows import SPLIT_NAMES, SPLITS, Row, normalize
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
 COLUMNS = ("image", "text", "writer", "page", "split")
 AT_ONCE = 256  # rows of a table in memory
 FETCHERS = 16  # pictures that are fetched together from object storage
-SHARD = re.compile(rf"({'|'.join(SPLITS)}|part|\d+)[-_.]")
+SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)}|part|\d+)[-_.]")
 
 
 def schema(names: Sequence[str]) -> pa.Schema:
@@ -91,10 +91,8 @@ def shard_name(path: str) -> str:
     shard = SHARD.match(name)
     if not shard or any(folder.startswith((".", "_")) for folder in folders):  # what Spark and others leave beside
         return ""
-    if shard[1] in SPLITS:
-        return shard[1]
-    named = (folder.removeprefix("split=") for folder in folders)
-    return next((split for split in named if split in SPLITS), "part" if shard[1] == "part" else "")
+    named = (name.removeprefix("split=") for name in (shard[1], *folders))
+    return next((SPLIT_NAMES[name] for name in named if name in SPLIT_NAMES), "part" if shard[1] == "part" else "")
 
 
 def _address(filesystem: fsspec.AbstractFileSystem, path: str, data: str) -> str:
@@ -157,12 +155,12 @@ def rows_of(columns: dict[str, list], table: Table, before: int) -> list[Row]:
     """Some rows of a table, of which `before` came earlier. ValueError names splits that there are not."""
     empty = [""] * len(columns["image"])
     writers, pages, splits = ([*map(_string, columns.get(name, empty))] for name in ("writer", "page", "split"))
-    if unknown := {table.split, *splits} - {*SPLITS, ""}:
+    if unknown := {table.split, *splits} - {*SPLIT_NAMES, ""}:
         raise WrongTable(f"data: {table.name} names the splits {sorted(unknown)}; allowed are {', '.join(SPLITS)}")
+    splits = [SPLIT_NAMES.get(name, "") for name in ([table.split] * len(empty) if table.split else splits)]
     pictures = [_picture(cell, table) for cell in columns["image"]]
     texts = [normalize(_string(cell)) for cell in columns.get("text", empty)]
     sources = [f"{table.name}:{number}" for number in range(before + 1, before + 1 + len(empty))]
-    splits = [table.split] * len(empty) if table.split else splits
     return [*map(Row, pictures, texts, writers, pages, splits, sources)]
 
 
