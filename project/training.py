@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,7 +28,9 @@ from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
 from project.memory import give_memory_back, spare_memory
 from project.parts import Part, put_together, threads
-from project.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from project.recognizer import Recognizer  # brings MLflow and ONNX Runtime, and 170 MB: training does without
 
 ENOUGH_STEPS = 50  # an epoch: where the lines are too few for so many, the parts of a batch are smaller
 LEAST_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines
@@ -89,7 +92,7 @@ def train(
     validation_lines: Sequence[Line],
     on_epoch: Callable[[int, dict[str, float], list[str]], None] = lambda epoch, figures, predictions: None,
     checkpoint: Path | None = None,
-    start: Recognizer | None = None,
+    start: "Recognizer | None" = None,
 ) -> tuple[CRNN, list[dict[str, float]]]:
     """Train a network, from nothing or from what `start` knows. Returns it with the weights that read the validation
     split best, and the figures of each epoch: `train_loss` and `val_loss` in nats a character, `val_cer`, `val_wer`,
@@ -239,7 +242,7 @@ def learn(
 
 
 @torch.no_grad()
-def take_over(network: CRNN, charset: Charset, height: int, start: Recognizer) -> None:
+def take_over(network: CRNN, charset: Charset, height: int, start: "Recognizer") -> None:
     """Give `network` the weights of `start`; in the output layers, those of the blank and of the characters that both
     charsets hold. ValueError if the networks differ in shape, or their line images in height.
     """

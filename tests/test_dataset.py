@@ -120,7 +120,7 @@ def test_validation_has_other_names_too(tmp_path, name):
     expected = {"train": 5, "validation": 3, "test": 2}
     assert read_data_set(tmp_path)["split"].value_counts().to_dict() == expected
     splits = ["train"] * 5 + [name] * 3 + ["test"] * 2
-    column = written(tmp_path / "lines.tsv", table(10, image="a.png", split=splits))
+    column = written(tmp_path / "lines.csv", table(10, image="a.png", split=splits))
     assert read_data_set(column)["split"].value_counts().to_dict() == expected
 
 
