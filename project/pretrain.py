@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from project import entry_point, experiment
+from project import dataset, entry_point, experiment
 from project.comparison import calibration_error, compare, error_rates
 from project.decoding import DECODERS
 from project.files import replaced
@@ -63,7 +63,7 @@ def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_fro
         parts=1, batch_width=7168, augmentation=0.5, dropout=0,  # on one core, as the base in project/base was trained
     )  # fmt: skip
     data_set = load_data(
-        *data.split(","), height=settings.height, seed=seed,
+        *dataset.named_in(data), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH,
     )  # fmt: skip
     run = experiment.run("base", "How well does one model read many hands, English and French?", settings, data_set)

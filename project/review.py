@@ -23,11 +23,16 @@ HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a source a lin
 LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}"></li>'
 
 
-def check_place(review: Path) -> None:
-    """ValueError if `review` is no CSV table, or is there already: it may hold somebody's corrections."""
+def check_place(review: Path, images: str, parts: Path) -> None:
+    """ValueError if `review` is no CSV table, is there already (it may hold somebody's corrections), or stands among
+    the pictures or the parts, where it would be taken for one of them.
+    """
     if review.suffix != ".csv":
         raise ValueError(f"review: {review} is not a .csv table")
-    if there := [path for path in (review, review.with_suffix("")) if path.exists()]:
+    for folder in (Path(images).expanduser().resolve(), parts.resolve()):
+        if review.resolve().is_relative_to(folder):
+            raise ValueError(f"review: {review} is in the folder {folder}; choose a place outside of it")
+    if there := [path for path in (review, review.with_suffix(""), review.with_suffix(".html")) if path.exists()]:
         raise ValueError(f"review: {there[0]} is there already; it is never overwritten")
 
 
@@ -59,7 +64,8 @@ def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path) ->
     cells = table.assign(address=table["image"].map(quote))[["address", "read", "image"]].map(html.escape)
     items = "\n".join(LINE.format(**line) for line in cells.to_dict("records"))
     page = PAGE.read_text("utf-8").replace("{table}", html.escape(review.name)).replace("{lines}", items)
-    review.with_suffix(".html").write_text(page, "utf-8")
+    with replaced(review.with_suffix(".html")) as path:
+        path.write_text(page, "utf-8")
     with replaced(review) as path:  # with the mark by which spreadsheets know UTF-8
         table.join(lines[["confidence", "source"]]).to_csv(path, index=False, encoding="utf-8-sig")
     with (parts / HANDED_OUT).open("a", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ Spark shares out the work, and does again what a lost worker had begun; each tas
 import math
 import os
 import re
+import string
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
-from PIL import Image
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructType
 
 from project import archive, registry
-from project.dataset import find_tables, is_picture_folder
+from project.dataset import PICTURES, find_tables, is_picture_folder
 from project.recognizer import AT_ONCE
 
 READING = "text string, confidence double, error string"
@@ -113,7 +113,8 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
 def from_files(spark: SparkSession, folder: str) -> DataFrame:
     """The pictures in a folder and below."""
     spark.conf.set("spark.sql.files.minPartitionNum", least_tasks(spark))
-    suffixes = {name for suffix in Image.registered_extensions() for name in (suffix, suffix.upper())}
+    anycase = str.maketrans({letter: f"[{letter}{letter.upper()}]" for letter in string.ascii_lowercase})
+    suffixes = sorted(suffix.translate(anycase) for suffix in PICTURES)
     files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
     files = files.option("pathGlobFilter", f"*{{{','.join(suffixes)}}}").load(_location(folder))
     return files.select(_path(F.col("path")).alias("source"), F.col("content").alias("image"))

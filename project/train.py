@@ -4,7 +4,7 @@ import json
 
 import click
 
-from project import entry_point, experiment, processes
+from project import dataset, entry_point, experiment, processes
 from project.lines import load_data
 from project.training import Settings
 
@@ -21,7 +21,7 @@ def main(data: str, epochs: int, start_from: str, seed: int) -> None:
     start = experiment.start_of(settings)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with processes.together():
-        data_set = load_data(*data.split(","), height=settings.height, seed=seed, characters=known)
+        data_set = load_data(*dataset.named_in(data), height=settings.height, seed=seed, characters=known)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
         champion = experiment.crown([run], data_set)

@@ -1,13 +1,14 @@
 """Data sets in the formats of others: pairs of files, the IAM database, PAGE XML and ALTO, the Hugging Face hub."""
 
 import io
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from project.dataset import read_data_set, read_rows
+from project.dataset import read_data_set, read_rows, stream_rows
 from project.images import read_picture
 
 
@@ -60,6 +61,24 @@ def test_of_several_pictures_of_a_line_one_is_read(tmp_path):
     rows = read_rows(tmp_path)
     assert list(rows["image"]) == [str(tmp_path / "01.bin.png")]
     assert list(rows["text"]) == ["as OCRopus names them"]
+
+
+def test_a_name_that_ends_like_a_variant_is_taken_as_it_is_where_its_text_is(tmp_path):
+    write(
+        tmp_path, {"01.raw.png": png(), "01.raw.gt.txt": "a", "02.raw.png": png(), "02.gt.txt": "b", "01.pdf": "%PDF"}
+    )
+    rows = read_rows(tmp_path)
+    assert list(rows["text"]) == ["a", "b"]
+    assert not problems(rows)
+
+
+def test_names_that_are_not_utf_8_are_told_as_well_as_they_can_be(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write(folder, {"l1.png": png(), "l1.gt.txt": "un"})
+    (row,) = stream_rows(tmp_path)
+    assert (row.page, row.text) == ("caf\ufffd", "un")
+    assert row.source.endswith("caf\ufffd/l1.png")
+    assert read_picture(row.image).shape == (20, 40)
 
 
 def test_a_folder_is_a_page_and_train_validation_and_test_are_splits(tmp_path):
@@ -248,6 +267,25 @@ def test_a_transkribus_export_is_read_once_though_it_has_each_page_twice(tmp_pat
     rows = read_rows(tmp_path)
     assert list(rows["source"]) == [f"{tmp_path}/doc/page/p1.xml:r1l1"]
     assert not problems(rows)
+
+
+def test_a_page_file_without_lines_does_not_hide_one_that_has_them(tmp_path):
+    blocks = (PAGE % "").replace("TextLine", "SeparatorRegion")
+    write(tmp_path, {"p1.jpg": page_picture(), "a-blocks/p1.xml": blocks, "b-lines/p1.xml": PAGE % ""})
+    assert list(read_rows(tmp_path)["source"]) == [f"{tmp_path}/b-lines/p1.xml:r1l1"]
+
+
+def test_a_page_file_names_its_picture_as_windows_does(tmp_path):
+    windows = (PAGE % "").replace("p1.jpg", "C:\\scans\\p1.jpg")
+    write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": windows})
+    assert not problems(read_rows(tmp_path))
+
+
+def test_alto_in_tenths_of_a_millimetre_needs_the_size_of_its_page(tmp_path):
+    nowhere = ALTO.replace('<Page WIDTH="200" HEIGHT="100"', "<Page").replace(">pixel<", ">mm10<")
+    write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": nowhere})
+    (reason,) = problems(read_rows(tmp_path)).values()
+    assert "its unit is mm10, and a page has no WIDTH and HEIGHT" in reason
 
 
 def test_pages_that_name_no_picture_are_named_each_of_them(tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from project.dataset.folders import has_pairs, read_pairs, read_pictures
+from project.dataset.folders import PICTURES, has_pairs, read_pairs, read_pictures
 from project.dataset.hugging_face import read_hub
 from project.dataset.iam import lines_file, read_iam
 from project.dataset.page_xml import has_pages, read_pages
@@ -30,8 +30,9 @@ from project.dataset.tables import find_tables, read_table, schema
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
-    "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
-    "is_picture_folder", "leaks", "normalize", "read_data_set", "read_rows", "schema", "stream_rows", "survey",
+    "PICTURES", "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
+    "is_picture_folder", "leaks", "named_in", "normalize", "read_data_set", "read_rows", "schema", "stream_rows",
+    "survey",
 ]  # fmt: skip
 
 
@@ -97,6 +98,14 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
         f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
         "and no PAGE or ALTO file (.xml)"
     )
+
+
+def named_in(data: str) -> list[str]:
+    """The data sets that a parameter names, separated by commas. ValueError if one of them has no name."""
+    names = [name.strip() for name in data.split(",")]
+    if not all(names):
+        raise ValueError(f"data: {data!r} names nothing before or after a comma")
+    return names
 
 
 def is_picture_folder(data: str | Path) -> bool:

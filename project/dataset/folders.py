@@ -10,7 +10,7 @@ from project.dataset.rows import SPLIT_NAMES, Row, normalize
 from project.images import FORMATS
 
 TEXT = ".gt.txt"
-SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
 
@@ -44,7 +44,7 @@ def read_pairs(folder: Path) -> Iterator[Row]:
     for path in visible(folder, "*.*"):
         if path.name.endswith(TEXT):
             texts[path.parent / path.name.removesuffix(TEXT)] = path
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in PICTURES:
             pictures.setdefault(path.with_suffix(""), path)
     for stem in [stem for stem in pictures if stem.suffix in VARIANTS and stem not in texts]:
         pictures.setdefault(stem.with_suffix(""), pictures.pop(stem))
@@ -61,7 +61,7 @@ def read_pictures(folder: Path) -> Iterator[Row]:
         folders[:] = sorted(name for name in folders if name[0] not in "._")
         for name in sorted(names):
             path = Path(parent, name)
-            if name[0] not in "._" and path.suffix.lower() in SUFFIXES:
+            if name[0] not in "._" and path.suffix.lower() in PICTURES:
                 yield Row(str(path), "", source=told(path))
 
 
