@@ -20,7 +20,7 @@ MIN_SIDE = 8  # px: less than this is not a line of handwriting
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pillow reads EPS by running gs
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the line image: the longest line that a sheet of paper can hold, with room
-DEPTHS = (1, 255, 1023, 4095, 65535)  # what white may be: of floats, of 8, 10, 12 and 16 bits
+DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # what white may be: of floats, of 8, 10, 12, 14 and 16 bits
 # px, a fifth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
 PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(60) / 5))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
@@ -85,10 +85,8 @@ def picture_bytes(value: object) -> bytes:
 def _grey(picture: Image.Image) -> np.ndarray:
     """uint8 (H, W) of a decoded picture of any mode."""
     if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a pixel, of which scanners fill fewer
-        deep = np.array(picture, dtype=np.float32)
-        np.nan_to_num(
-            deep, copy=False, posinf=0, neginf=0
-        )  # in place, here and below: a page of 40 million pixels would fill a gigabyte
+        deep = np.array(picture, dtype=np.float32)  # changed in place: a page of 40 million pixels is large
+        np.nan_to_num(deep, copy=False, posinf=0, neginf=0)
         depths = DEPTHS if picture.mode == "F" else DEPTHS[1:]
         full = next((depth for depth in depths if deep.max(initial=0) <= depth), DEPTHS[-1])
         np.clip(deep, 0, full, out=deep)

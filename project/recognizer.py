@@ -196,7 +196,7 @@ def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:
         raise ValueError("inputs must be finite numbers; got a NaN, a null or an infinity")
     if pixels.min() < 0 or pixels.max() > 255:
         raise ValueError(f"inputs must be from 0 (black) to 255 (white); got {pixels.min():g} to {pixels.max():g}")
-    if 0 < pixels.max() <= 1:
+    if pixels.min() < pixels.max() <= 1:
         raise ValueError(f"inputs must be from 0 (black) to 255 (white); got at most {pixels.max():g}: multiply by 255")
     return list(np.rint(pixels[:, 0]).astype(np.uint8))
 

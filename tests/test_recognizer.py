@@ -133,7 +133,7 @@ def test_pixels_come_back_as_pictures():
         (np.full((1, 1, 8, 8), np.inf), "finite"),
         (np.full((1, 1, 8, 8), 256.0), "got 256 to 256"),
         (np.full((1, 1, 8, 8), -0.5), "got -0.5 to -0.5"),
-        (np.full((1, 1, 8, 8), 0.9), "got at most 0.9: multiply by 255"),
+        (np.linspace(0, 0.9, 64).reshape(1, 1, 8, 8), "got at most 0.9: multiply by 255"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(pixels, words):
