@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from project.dataset import SPLITS, digest, fingerprint, leaks, normalize, read_data_set, read_rows
+from project.dataset import SPLITS, digest, fingerprint, leaks, named_in, normalize, read_data_set, read_rows
 from project.images import Region
 
 
@@ -233,6 +233,12 @@ def test_texts_are_composed_and_every_run_of_white_space_is_one_space(tmp_path, 
     assert normalize(raw) == text
     path = written(tmp_path / "lines.parquet", table(3, text=raw))
     assert set(read_data_set(path)["text"]) == {text}
+
+
+def test_data_sets_are_named_with_commas_between_them():
+    assert named_in("a.csv, b.csv") == ["a.csv", "b.csv"]
+    with pytest.raises(ValueError, match=r"'a\.csv,' names nothing before or after a comma"):
+        named_in("a.csv,")
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):

@@ -366,6 +366,10 @@ def test_a_table_without_texts_is_named_with_its_columns(run, tmp_path):
     fails(run, "has no column text; its columns are ['image', 'label']", "evaluate", data=str(table))
 
 
+def test_an_unknown_start_is_named_before_anything_is_trained(run):
+    fails(run, "start_from: cnn_text_identifier has no version 'chmpion'", "main", start_from="chmpion")
+
+
 @pytest.mark.parametrize("parameters", [{"epochs": "2.5"}, {"seed": "-1"}])
 def test_a_number_of_the_main_job_that_makes_no_sense_is_named(run, parameters):
     (name,) = parameters
