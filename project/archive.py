@@ -129,7 +129,7 @@ def read(recognizer: Recognizer, rows: Sequence[Row], model_version: int) -> pa.
             line_images.append(recognizer.line_image(read_picture(row.image)))
             readable.append(lines[-1])
         except ValueError as error:
-            lines[-1]["error"] = str(error).encode("utf-8", "replace").decode()  # it may name a path that is not UTF-8
+            lines[-1]["error"] = str(error)
     for line, reading in zip(readable, recognizer.readings(line_images), strict=True):
         line |= {"text": reading.text, "confidence": reading.confidence}
     return pa.Table.from_pylist(lines, SCHEMA)

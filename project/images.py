@@ -7,6 +7,7 @@ import base64
 import binascii
 import functools
 import io
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray
         raise source
     if isinstance(source, Region):
         return _read_region(source)
-    name = "the picture" if isinstance(source, bytes) else str(Path(source).resolve())
+    name = "the picture" if isinstance(source, bytes) else told(Path(source).resolve())
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
             if (pixels := picture.width * picture.height) <= MAX_PIXELS:
@@ -63,6 +64,11 @@ def read_picture(source: bytes | str | Path | Region | ValueError) -> np.ndarray
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
         raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
     raise ValueError(f"{name}: {pixels} pixels; at most {MAX_PIXELS} are read")
+
+
+def told(path: str | Path) -> str:
+    """A path as it can be printed, or written to a table: a name need not be UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def picture_bytes(value: object) -> bytes:
@@ -109,7 +115,7 @@ def _read_region(region: Region) -> np.ndarray:
     (left, top), (right, bottom) = start.clip(0), np.minimum(stop, shape)
     if max(right - left, 0) * max(bottom - top, 0) < MIN_SEEN * np.prod(stop - start, dtype=float):
         box = f"x {start[0]} to {stop[0] - 1}, y {start[1]} to {stop[1] - 1}"
-        raise ValueError(f"{region.page}: an outline from {box} is not on the page of {shape[0]} x {shape[1]} px")
+        raise ValueError(f"{told(region.page)}: an outline from {box} is not on the page of {shape[0]} x {shape[1]} px")
     mask = Image.new("1", (int(right - left), int(bottom - top)))
     ImageDraw.Draw(mask).polygon((outline - (left, top)).ravel().tolist(), fill=1)
     inside, cut = np.asarray(mask), page[top:bottom, left:right]

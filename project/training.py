@@ -30,7 +30,7 @@ from project.memory import give_memory_back, spare_memory
 from project.parts import Part, put_together, threads
 
 if TYPE_CHECKING:
-    from project.recognizer import Recognizer  # brings MLflow and ONNX Runtime, and 170 MB: training does without
+    from project.recognizer import Recognizer  # brings MLflow and ONNX Runtime, and 87 MB: training does without
 
 ENOUGH_STEPS = 50  # an epoch: where the lines are too few for so many, the parts of a batch are smaller
 LEAST_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines

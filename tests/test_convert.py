@@ -77,6 +77,17 @@ def test_what_cannot_be_used_is_left_out_counted_and_listed(tmp_path):
     assert {row.image for row in read_rows(tmp_path / "out").itertuples()} == {picture(k, "JPEG") for k in (0, 4, 5)}
 
 
+def test_what_is_wrong_with_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be(tmp_path):
+    for name, content in (("caf\udce9.png", b"no picture"), ("a.png", picture(0)), ("b.png", picture(1))):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).with_suffix(".gt.txt").write_text("un")
+    (tmp_path / "c.png").write_bytes(picture(2))
+    (tmp_path / "c.gt.txt").write_text("deux")
+    assert convert(str(tmp_path), tmp_path / "out", seed=0)["rejected"] == 1
+    (reason,) = pd.read_csv(tmp_path / "out/rejected_rows.csv")["reason"]
+    assert "caf\ufffd.png: not a picture" in reason
+
+
 def test_a_region_of_a_page_becomes_a_picture_of_its_own(tmp_path):
     line = (
         '<TextLine><Coords points="0,{0} 63,{0} 63,{1} 0,{1}"/><TextEquiv><Unicode>{2}</Unicode></TextEquiv></TextLine>'

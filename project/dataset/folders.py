@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from project.dataset.rows import SPLIT_NAMES, Row, normalize
-from project.images import FORMATS
+from project.images import FORMATS, told
 
 TEXT = ".gt.txt"
 PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
@@ -25,11 +25,6 @@ def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
     parts = path.relative_to(folder).parent.parts
     split = SPLIT_NAMES.get(parts[0], "") if parts else ""
     return split, told("/".join(parts[1:] if split else parts))
-
-
-def told(path: str | Path) -> str:
-    """A path as it can be written to a table: a name need not be UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def has_pairs(folder: Path) -> bool:
