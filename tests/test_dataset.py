@@ -186,6 +186,15 @@ def test_a_row_without_a_writer_leaves_the_other_writers_whole(tmp_path, caplog)
     assert "2 of 300 training rows name no writer: their hands may be in 'test' too" in caplog.text
 
 
+def test_where_few_writers_are_known_the_other_lines_are_held_out_with_a_warning(tmp_path, caplog):
+    writers = [""] + ["a", "b"] * 50 + [""] * 99
+    rows = read_data_set(written(tmp_path / "lines.csv", table(200, image="a.png", writer=writers)))
+    # 20 of 200 lines, then 18 of 180: a writer has 50
+    assert rows["split"].value_counts().to_dict() == {"train": 162, "test": 20, "validation": 18}
+    assert set(rows.loc[rows["writer"] != "", "split"]) == {"train"}
+    assert caplog.text.count("training rows name no writer") == 2
+
+
 def test_where_no_writers_are_known_whole_pages_are_held_out(tmp_path, caplog):
     pages = [f"page {k // 10}" for k in range(200)]
     rows = read_data_set(written(tmp_path / "lines.csv", table(200, image="a.png", writer="", page=pages)))

@@ -101,17 +101,10 @@ def test_why_there_is_no_picture_is_told_by_who_knows():
         read_picture(ValueError("not reached"))
 
 
-def test_what_is_transparent_is_paper():
+@pytest.mark.parametrize("grey", [0, 255])
+def test_what_is_transparent_is_paper_and_the_rest_is_ink_even_if_it_is_white(grey):
     ink_only = Image.new("RGBA", (100, 40), (0, 0, 0, 0))
-    ImageDraw.Draw(ink_only).line([(10, 10), (90, 30)], fill=(0, 0, 0, 255), width=4)
-    pixels = read_picture(saved(ink_only))
-    assert pixels[0, 0] == 255
-    assert pixels.min() == 0
-
-
-def test_white_ink_on_nothing_is_ink():
-    ink_only = Image.new("RGBA", (100, 40), (0, 0, 0, 0))
-    ImageDraw.Draw(ink_only).line([(10, 10), (90, 30)], fill=(255, 255, 255, 255), width=4)
+    ImageDraw.Draw(ink_only).line([(10, 10), (90, 30)], fill=(grey, grey, grey, 255), width=4)
     pixels = read_picture(saved(ink_only))
     assert pixels[0, 0] == 255
     assert pixels.min() == 0

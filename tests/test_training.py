@@ -113,8 +113,10 @@ def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
         def __getitem__(self, index):
             raise OSError(f"line {index} cannot be read")
 
+    threads = torch.get_num_threads()
     with pytest.raises(OSError, match=r"line \d cannot be read"):
         train(SMALL, charset, Torn(handful), handful)
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(240, 260))])
