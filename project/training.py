@@ -36,7 +36,7 @@ ENOUGH_STEPS = 50  # an epoch: where the lines are too few for so many, the part
 LEAST_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
-HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("amx_bf16"))  # else it is slower than float32
+HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))  # else it is slower than float32
 
 log = logging.getLogger(__name__)
 
