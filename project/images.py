@@ -22,8 +22,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pi
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 MAX_ASPECT = 200  # width / height of the line image: the longest line that a sheet of paper can hold, with room
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # what white may be: of floats, of 8, 10, 12, 14 and 16 bits
-# px, a fifth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
-PADDED_WIDTHS = (8 * np.round(4 * 2 ** (np.arange(60) / 5))).astype(int)
+# px, an eighth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
+PADDED_WIDTHS = np.unique(8 * np.round(4 * 2 ** (np.arange(96) / 8))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
 MIN_SEEN = 0.9  # share of a region's box that must lie on its page

@@ -119,7 +119,7 @@ def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(240, 260))])
+@pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(225, 240))])
 def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
     cut = batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
     assert len(cut) in steps
@@ -128,14 +128,14 @@ def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
 
 
 def test_batches_have_few_shapes_over_the_epochs():
-    """For each of the 13 padded widths a number of lines, and a few on the way from one width to the next."""
+    """For each of the 21 padded widths a number of lines, and a few on the way from one width to the next."""
     widths = np.random.default_rng(0).integers(200, 1000, 3000)
     shapes = set()
     for rng in map(np.random.default_rng, range(6)):
         stretched = widths * stretches(len(widths), 0.5, rng)
         for parts in batches(stretched, Settings(), 2, rng, short_first=False):
             shapes |= {(len(part), padded_width(stretched[part].max())) for part in parts}
-    assert len(shapes) < 30
+    assert len(shapes) < 40
 
 
 def test_training_can_start_from_another_network_s_weights(charset, handful):
