@@ -71,6 +71,7 @@ def draw(table: pd.DataFrame, title: str) -> plt.Figure:
     colors = ["#1b4332" if name == "the defaults" else "#8d99ae" for name in ranked["variant"]]
     bars = ax.barh(ranked["variant"], 100 * ranked["val_cer"], color=colors)
     ax.bar_label(bars, fmt="%.1f", padding=3)
+    ax.margins(x=0.08)  # for the labels
     ax.axvline(100 * float(table.set_index("variant")["val_cer"]["the defaults"]), color="#1b4332", linewidth=0.8)
     ax.set(xlabel="CER of the validation split, %", title=title)
     return figure
