@@ -24,6 +24,7 @@ tuning       validation lines -> the language model and the calibration of a tra
 registration a trained recogniser -> a registered version of both MLflow models
 invocation   the body of a request -> the body of its answer, by way of an MLflow model
 serving      the front of a served version: limits, a queue, worker processes
+settings     what a training run may vary, and within which bounds
 checkpoints  which checkpoint file is a run's own, and what is in it
 training     lines + settings -> a trained network
 pictures     what people look at: lines with their predictions, curves, log-probs

@@ -18,7 +18,8 @@ from project.files import BASE, replaced
 from project.lines import Data
 from project.recognizer import Recognizer
 from project.registration import register
-from project.training import Settings, train
+from project.settings import Settings
+from project.training import train
 
 EXPERIMENT = "handwriting-recognition"
 

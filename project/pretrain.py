@@ -12,7 +12,7 @@ from project.decoding import DECODERS
 from project.files import replaced
 from project.lines import Data, load_data
 from project.recognizer import Recognizer
-from project.training import Settings
+from project.settings import Settings
 
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"

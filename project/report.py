@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from project import dataset, pictures
 from project.lines import Data, Line
-from project.training import Settings
+from project.settings import Settings
 from project.tuning import Outcomes
 
 CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: figure

@@ -6,7 +6,7 @@ import click
 
 from project import dataset, entry_point, experiment, processes
 from project.lines import load_data
-from project.training import Settings
+from project.settings import Settings
 
 
 @click.command()

@@ -28,6 +28,7 @@ from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
 from project.memory import give_memory_back, spare_memory
 from project.parts import Part, put_together, threads
+from project.settings import Settings
 
 if TYPE_CHECKING:
     from project.recognizer import Recognizer  # brings MLflow and ONNX Runtime, and 87 MB: training does without
@@ -39,42 +40,6 @@ MAX_NORM = 1.0  # of the gradient, clipped
 HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))  # else it is slower than float32
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a training run may vary. Pixels are those of the line image, after scaling to `height`."""
-
-    seed: int = 1
-    epochs: int = 10
-    minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
-    batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
-    learning_rate: float = 8e-3  # at the top of the schedule
-    height: int = 36  # px
-    width: int = 128  # channels of the last convolution
-    hidden: int = 128  # units of an LSTM, a direction
-    layers: int = 2  # bidirectional LSTMs
-    augmentation: float = 0.75  # strength; 0 is none
-    dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
-    shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
-    short_first: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
-    average: float = 0.995  # decay of the moving average of the weights, which is what is kept
-    texts: str = ""  # a text file of whose lines the language model is made too, beside the training transcriptions
-    start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
-    patience: int = 5  # epochs without a lower CER on the validation split before the run stops
-
-    def __post_init__(self):
-        least = dict.fromkeys(("seed", "augmentation", "dropout", "shortcut_weight", "short_first", "average"), 0)
-        least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
-        most = {"augmentation": 5, "dropout": 0.9, "average": 0.9999}
-        for name, setting in dataclasses.asdict(self).items():
-            if not isinstance(setting, str) and not setting >= least.get(name, 1):
-                raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
-            if name in most and setting > most[name]:
-                raise ValueError(f"{name} must be at most {most[name]}, got {setting}")
-        if self.texts and not Path(self.texts).expanduser().is_file():
-            raise ValueError(f"texts: {self.texts} is not a file")
 
 
 @dataclasses.dataclass

@@ -16,7 +16,7 @@ from project.checkpoints import CHECKPOINTS
 from project.lines import load_data
 from project.recognizer import Recognizer
 from project.registration import register_base
-from project.training import Settings
+from project.settings import Settings
 from tests.conftest import MLFLOW
 
 SETTINGS = Settings(epochs=3, width=32, hidden=16, layers=1, patience=1000)

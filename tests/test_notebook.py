@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from project import experiment, registry
-from project.training import Settings
+from project.settings import Settings
 
 RUNS = {"plain", "shortcut-and-augmentation", "from-base"}
 PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}

@@ -12,7 +12,8 @@ from project.crnn import CRNN
 from project.images import line_image, padded_width
 from project.lines import Line, frames_needed
 from project.recognizer import Recognizer
-from project.training import Settings, batches, ctc_loss, learning_rate, take_over, train
+from project.settings import Settings
+from project.training import batches, ctc_loss, learning_rate, take_over, train
 
 SMALL = Settings(
     epochs=120,

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from project import experiment, registry, tracking
 from project.lines import load_data
-from project.training import Settings
+from project.settings import Settings
 from tests.conftest import MLFLOW, at, free_port, serving
 
 SETTINGS = Settings(epochs=5, width=32, hidden=16, layers=1, patience=1000)

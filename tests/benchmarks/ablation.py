@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 
 from project.lines import load_data
-from project.training import Settings, train, validate
+from project.settings import Settings
+from project.training import train, validate
 from tests.benchmarks.training import lines_per_s
 
 EXPERIMENT = "ablation"

@@ -22,8 +22,9 @@ from project.charset import Charset
 from project.comparison import compare, error_rates
 from project.lines import usable_lines
 from project.recognizer import AT_ONCE, Recognizer
+from project.settings import Settings
 from project.store import LineImages, line_images
-from project.training import Settings, train
+from project.training import train
 
 # How the lines are ranked, the first to be corrected first. lines: `text` as it was read, and `confidence`
 CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = {

@@ -18,7 +18,8 @@ import torch
 
 from project import processes
 from project.lines import load_data
-from project.training import Settings, train, validate
+from project.settings import Settings
+from project.training import train, validate
 
 
 def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
