@@ -63,6 +63,14 @@ def of_this_python(tmp_path_factory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def of_no_experiment() -> Iterator[None]:
+    """`mlflow.set_experiment` chooses for all processes that are started later, too: for none of another test."""
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    yield
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
 @pytest.fixture(scope="session")
 def tracking_server(tmp_path_factory) -> Iterator[str]:
     """The URI of a real MLflow server, set for the client as well."""

@@ -44,9 +44,7 @@ def twins(data):
 
 
 def own_store(folder):
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    environment.pop("MLFLOW_EXPERIMENT_ID", None)  # left by another test's `mlflow.set_experiment`
-    return environment
+    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
 
 
 def history(run_id, name):

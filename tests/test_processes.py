@@ -102,9 +102,7 @@ def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, t
     before = versions()
     command = [*MLFLOW, "run", str(checkout), "-e", "train", "--env-manager", "local", "--experiment-name", "mlp"]
     command += ["-P", f"data={tmp_path}/lines.csv", "-P", "epochs=2", "-P", "processes=2"]
-    environment = {**os.environ}
-    environment.pop("MLFLOW_EXPERIMENT_ID", None)  # left by another test's `mlflow.set_experiment`
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (figures,) = (json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{"))
     assert figures["epochs"] == 2
