@@ -4,7 +4,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from project import metrics
-from project.confidence import expected_calibration_error
+from project.confidence import calibration_error_by_chance, expected_calibration_error
 from project.images import read_picture
 from project.recognizer import AT_ONCE, Recognizer
 from project.store import LineImages
@@ -57,6 +57,12 @@ def error_rates(lines: pd.DataFrame) -> dict[str, float]:
     return {"cer": metrics.cer(texts, predictions), "wer": metrics.wer(texts, predictions)}
 
 
-def calibration_error(lines: pd.DataFrame) -> float:
-    """ECE of the confidence that whole lines are right, of a table with `text`, `prediction` and `confidence`."""
-    return expected_calibration_error(lines["confidence"], lines["text"] == lines["prediction"])
+def calibration_errors(lines: pd.DataFrame) -> dict[str, float]:
+    """`ece` of the confidence that whole lines are right, of a table with `text`, `prediction` and `confidence`; and
+    `ece_by_chance`, what it would be in the mean, of so many lines, if the confidences were exactly right.
+    """
+    right = lines["text"] == lines["prediction"]
+    return {
+        "ece": expected_calibration_error(lines["confidence"], right),
+        "ece_by_chance": calibration_error_by_chance(lines["confidence"]),
+    }

@@ -13,6 +13,7 @@ import numpy as np
 
 TEMPERATURES = np.geomspace(0.05, 20, 100)  # that are tried
 POWERS = np.append(0, np.geomspace(0.01, 1, 20))  # of P(labelling)
+DRAWS = 200  # of outcomes, to tell what an error is by chance
 LOWEST = 1e-6  # a confidence is taken to be so far from 0 and 1 at least, so that one surprise is not infinitely bad
 
 
@@ -81,3 +82,12 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
         raise ValueError("a calibration error needs at least one confidence")
     counts, sure, correct = reliability(confidences, right, bins).T
     return float((counts * abs(correct - sure)).sum() / counts.sum())
+
+
+def calibration_error_by_chance(confidences: Sequence[float], bins: int = 10) -> float:
+    """The mean ECE if each of these confidences were exactly as probable to be right as it says: what is to be expected
+    of so few outcomes even where nothing is wrong (the bias that Roelofs et al. 2022, arXiv 2012.08668, measure).
+    """
+    rng = np.random.default_rng(0)
+    outcomes = rng.random((DRAWS, len(confidences))) < np.asarray(confidences)
+    return float(np.mean([expected_calibration_error(confidences, right, bins) for right in outcomes]))

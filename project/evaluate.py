@@ -6,7 +6,7 @@ import click
 import mlflow
 
 from project import dataset, entry_point, registry
-from project.comparison import calibration_error, compare, error_rates
+from project.comparison import calibration_errors, compare, error_rates
 from project.decoding import DECODERS
 from project.recognizer import Recognizer
 
@@ -24,7 +24,7 @@ def main(data: str, model_version: str, decoder: str) -> None:
     version = registry.find_version(model_version)
     lines, rejected = compare(Recognizer.from_registry(version), rows, decoder)
 
-    figures = error_rates(lines) | {"ece": calibration_error(lines), "lines": len(lines), "rejected": len(rejected)}
+    figures = error_rates(lines) | calibration_errors(lines) | {"lines": len(lines), "rejected": len(rejected)}
     mlflow.set_tags({"version": version.version, "split": split})
     mlflow.log_metrics(figures)
     mlflow.log_table(lines, "lines.json")

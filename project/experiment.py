@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project import dataset, processes, registry, report, tracking, tuning
 from project.checkpoints import checkpoint_of, own_checkpoint
-from project.comparison import calibration_error, compare, error_rates
+from project.comparison import calibration_errors, compare, error_rates
 from project.files import BASE, replaced
 from project.lines import Data
 from project.recognizer import Recognizer
@@ -127,13 +127,14 @@ def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) ->
 
 def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFrame, dict[str, float]]:
     """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
-    Logged as well: `test_ece`, of the confidence in whole lines.
+    Logged as well: `test_ece`, of the confidence in whole lines, and `test_ece_by_chance`.
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
     lines, _ = compare(Recognizer.from_registry(version), data.rows[data.rows["split"] == "test"], images=data.images)
     figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
-    report.log_test(run_id, lines, figures | {"test_ece": calibration_error(lines)})
+    errors = {f"test_{name}": figure for name, figure in calibration_errors(lines).items()}
+    report.log_test(run_id, lines, figures | errors)
     return lines, figures
 
 

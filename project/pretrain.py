@@ -7,7 +7,7 @@ import click
 import pandas as pd
 
 from project import dataset, entry_point, experiment
-from project.comparison import calibration_error, compare, error_rates
+from project.comparison import calibration_errors, compare, error_rates
 from project.decoding import DECODERS
 from project.files import replaced
 from project.lines import Data, load_data
@@ -28,7 +28,7 @@ def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -
             "decoder": decoder,
             "test lines": len(own),
             **error_rates(own),
-            "ece": calibration_error(own),
+            **calibration_errors(own),
         }
         for name, own in lines.groupby(name_of)
     ).round(4)

@@ -3,6 +3,7 @@ import pytest
 
 from project.confidence import (
     Calibration,
+    calibration_error_by_chance,
     expected_calibration_error,
     reliability,
     temperature_and_power,
@@ -29,6 +30,15 @@ def test_to_be_certain_and_right_is_no_error():
 def test_an_error_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one confidence"):
         expected_calibration_error([], [])
+
+
+def test_by_chance_a_few_lines_show_an_error_though_there_is_none():
+    # One line at 0.75: right in 3 of 4 draws, 0.25 off, else 0.75: in the mean 3/4 * 0.25 + 1/4 * 0.75.
+    assert calibration_error_by_chance([0.75]) == pytest.approx(0.375, rel=0.15)
+    confidences = np.random.default_rng(1).random(4_000)
+    assert 0.005 < calibration_error_by_chance(confidences) < 0.03
+    assert calibration_error_by_chance(confidences[:100]) > 3 * calibration_error_by_chance(confidences)
+    assert calibration_error_by_chance([0.0, 1.0]) == 0
 
 
 def test_a_temperature_takes_away_too_much_confidence():
