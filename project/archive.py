@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from project import dataset
 from project.dataset import Row, in_chunks
-from project.files import replaced
+from project.files import check_outside, replaced
 from project.images import read_picture
 from project.recognizer import AT_ONCE, Recognizer
 
@@ -49,8 +49,7 @@ def parts_of(output: str, images: str) -> Path:
     path = Path(output).resolve()
     if path.suffix not in ("", *WRITERS):
         raise ValueError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
-    if path.is_relative_to(Path(images).expanduser().resolve()):
-        raise ValueError(f"output: {path} is in the folder of the pictures, {images}; choose a place outside of it")
+    check_outside(images, "output", path)
     return path.with_name(f"{path.name}.parts") if path.suffix else path
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from project import dataset, entry_point
 from project.dataset import SPLITS, Row
-from project.files import replaced
+from project.files import check_outside, replaced
 from project.images import MIN_SIDE, Region, read_picture
 
 COLUMNS = ("text", "writer", "page")  # the split is the name of the file
@@ -43,9 +43,10 @@ def convert(data: str, output: Path, seed: int) -> dict[str, int]:
 
     The files of pictures are kept as they are; regions of pages become PNG files. Only the pictures of `ROW_GROUP`
     lines are in memory, but of every line its text and a fingerprint.
-    Returns the numbers of lines a split, of `rejected` rows and of `leaks`. ValueError if `output` is there already,
-    or no row can be used.
+    Returns the numbers of lines a split, of `rejected` rows and of `leaks`. ValueError if `output` is there already or
+    in the folder that is read, or no row can be used.
     """
+    check_outside(data, "output", output)
     if output.exists():
         raise ValueError(f"output: {output} is there already; it is never overwritten")
     with replaced(output) as folder:

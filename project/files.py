@@ -15,6 +15,14 @@ TEXT_IMAGE = FOLDER / "text_image.json"  # {"inputs": (N, 1, H, W)}: sampler -> 
 PREDICTION = FOLDER / "prediction.json"  # {"predictions": (N, T, C)}: poster -> inferrer
 
 
+def check_outside(folder: str | Path, parameter: str, path: str | Path) -> None:
+    """ValueError if the path that a parameter names is in a folder that is read, where what is written would be taken
+    for more of it.
+    """
+    if Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve()):
+        raise ValueError(f"{parameter}: {path} is in the folder {folder}; choose a place outside of it")
+
+
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A path to write to; on leaving, what was written takes the place of `path` in one step.

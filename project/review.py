@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from project import archive
-from project.files import FOLDER, replaced
+from project.files import FOLDER, check_outside, replaced
 from project.images import read_picture
 
 PAGE = FOLDER / "review.html"
@@ -29,9 +29,8 @@ def check_place(review: Path, images: str, parts: Path) -> None:
     """
     if review.suffix != ".csv":
         raise ValueError(f"review: {review} is not a .csv table")
-    for folder in (Path(images).expanduser().resolve(), parts.resolve()):
-        if review.resolve().is_relative_to(folder):
-            raise ValueError(f"review: {review} is in the folder {folder}; choose a place outside of it")
+    for folder in (images, parts):
+        check_outside(folder, "review", review)
     if there := [path for path in (review, review.with_suffix(""), review.with_suffix(".html")) if path.exists()]:
         raise ValueError(f"review: {there[0]} is there already; it is never overwritten")
 

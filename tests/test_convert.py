@@ -26,6 +26,14 @@ def picture(number, form="PNG"):
     return file.getvalue()
 
 
+@pytest.fixture
+def scans(tmp_path):
+    """A folder to convert."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    return folder
+
+
 def lines(count, **columns):
     rows = {"image": [picture(k) for k in range(count)], "text": [f"line {k}" for k in range(count)]}
     return pd.DataFrame(rows | {"writer": [f"writer {k % 20}" for k in range(count)]} | columns)
@@ -61,43 +69,43 @@ def test_it_is_written_in_row_groups_so_that_nobody_needs_to_hold_it_all(tmp_pat
     assert [train.metadata.row_group(k).num_rows for k in range(train.num_row_groups)] == [ROW_GROUP, ROW_GROUP, 88]
 
 
-def test_what_cannot_be_used_is_left_out_counted_and_listed(tmp_path):
+def test_what_cannot_be_used_is_left_out_counted_and_listed(scans, tmp_path):
     for k in range(6):
-        (tmp_path / f"{k}.jpg").write_bytes(picture(k, "JPEG"))
-        (tmp_path / f"{k}.gt.txt").write_text(f"line {k}")
-    (tmp_path / "1.jpg").write_bytes(picture(1, "JPEG")[:400])
-    (tmp_path / "2.jpg").write_bytes(b"%PDF-1.7")
-    (tmp_path / "3.gt.txt").write_text(" \n")
-    counts = convert(str(tmp_path), tmp_path / "out", seed=0)
+        (scans / f"{k}.jpg").write_bytes(picture(k, "JPEG"))
+        (scans / f"{k}.gt.txt").write_text(f"line {k}")
+    (scans / "1.jpg").write_bytes(picture(1, "JPEG")[:400])
+    (scans / "2.jpg").write_bytes(b"%PDF-1.7")
+    (scans / "3.gt.txt").write_text(" \n")
+    counts = convert(str(scans), tmp_path / "out", seed=0)
     assert counts == {"train": 1, "validation": 1, "test": 1, "rejected": 3, "leaks": 0}
     rejected = pd.read_csv(tmp_path / "out/rejected_rows.csv").set_index("source")["reason"]
-    assert "cannot be read as a picture: " in rejected[f"{tmp_path}/1.jpg"]
-    assert "not a picture that can be read" in rejected[f"{tmp_path}/2.jpg"]
-    assert rejected[f"{tmp_path}/3.jpg"] == "the text is empty"
+    assert "cannot be read as a picture: " in rejected[f"{scans}/1.jpg"]
+    assert "not a picture that can be read" in rejected[f"{scans}/2.jpg"]
+    assert rejected[f"{scans}/3.jpg"] == "the text is empty"
     assert {row.image for row in read_rows(tmp_path / "out").itertuples()} == {picture(k, "JPEG") for k in (0, 4, 5)}
 
 
-def test_what_is_wrong_with_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be(tmp_path):
+def test_what_is_wrong_with_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be(scans, tmp_path):
     for name, content in (("caf\udce9.png", b"no picture"), ("a.png", picture(0)), ("b.png", picture(1))):
-        (tmp_path / name).write_bytes(content)
-        (tmp_path / name).with_suffix(".gt.txt").write_text("un")
-    (tmp_path / "c.png").write_bytes(picture(2))
-    (tmp_path / "c.gt.txt").write_text("deux")
-    assert convert(str(tmp_path), tmp_path / "out", seed=0)["rejected"] == 1
+        (scans / name).write_bytes(content)
+        (scans / name).with_suffix(".gt.txt").write_text("un")
+    (scans / "c.png").write_bytes(picture(2))
+    (scans / "c.gt.txt").write_text("deux")
+    assert convert(str(scans), tmp_path / "out", seed=0)["rejected"] == 1
     (reason,) = pd.read_csv(tmp_path / "out/rejected_rows.csv")["reason"]
     assert "caf\ufffd.png: not a picture" in reason
 
 
-def test_a_region_of_a_page_becomes_a_picture_of_its_own(tmp_path):
+def test_a_region_of_a_page_becomes_a_picture_of_its_own(scans, tmp_path):
     line = (
         '<TextLine><Coords points="0,{0} 63,{0} 63,{1} 0,{1}"/><TextEquiv><Unicode>{2}</Unicode></TextEquiv></TextLine>'
     )
     xml = "".join(line.format(20 * k, 20 * k + 19, f"line {k}") for k in range(3))
     page = np.concatenate([read_picture(picture(k)) for k in range(3)])
     for k in range(3):
-        Image.fromarray(page + np.uint8(k)).save(tmp_path / f"{k}.png")
-        (tmp_path / f"{k}.xml").write_text(f'<PcGts><Page imageFilename="{k}.png">{xml}</Page></PcGts>')
-    convert(str(tmp_path), tmp_path / "out", seed=0)
+        Image.fromarray(page + np.uint8(k)).save(scans / f"{k}.png")
+        (scans / f"{k}.xml").write_text(f'<PcGts><Page imageFilename="{k}.png">{xml}</Page></PcGts>')
+    convert(str(scans), tmp_path / "out", seed=0)
     rows = read_rows(tmp_path / "out").set_index(["page", "text"])
     assert len(rows) == 9
     assert rows.groupby("page")["split"].nunique().max() == 1
@@ -122,15 +130,17 @@ def test_the_card_says_what_is_in_it_where_it_comes_from_and_what_is_wrong_with_
     assert len(pd.read_csv(tmp_path / "out/leaks.csv")) == 3
 
 
-def test_it_is_written_whole_or_not_at_all_and_never_over_another(tmp_path):
-    lines(30).to_parquet(tmp_path / "part-0.parquet")
-    (tmp_path / "part-1.parquet").write_bytes((tmp_path / "part-0.parquet").read_bytes()[:-100])
+def test_it_is_written_whole_or_not_at_all_and_never_over_another(scans, tmp_path):
+    lines(30).to_parquet(scans / "part-0.parquet")
+    (scans / "part-1.parquet").write_bytes((scans / "part-0.parquet").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"is in the folder .*scans; choose a place outside of it"):
+        convert(str(scans), scans / "out", seed=0)
     with pytest.raises(ValueError, match=r"part-1\.parquet cannot be read as parquet"):
-        convert(str(tmp_path), tmp_path / "sets/out", seed=0)
+        convert(str(scans), tmp_path / "sets/out", seed=0)
     assert not list((tmp_path / "sets").iterdir())
     (tmp_path / "notes").mkdir()
     with pytest.raises(ValueError, match="notes is there already"):
-        convert(str(tmp_path / "part-0.parquet"), tmp_path / "notes", seed=0)
+        convert(str(scans / "part-0.parquet"), tmp_path / "notes", seed=0)
 
 
 def test_a_data_set_of_nothing_but_bad_rows_is_refused_with_the_first_reason(tmp_path):
