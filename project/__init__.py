@@ -1,10 +1,10 @@
 """Handwritten lines to text, with MLflow around it. One image goes through these rooms, from file to text:
 
 images       any picture of a line -> the line image that the network reads; a padded batch of them
+charset      text <-> labels
 dataset      where line images and transcriptions come from, and which split each is in
 texts        English that is worth writing by hand: prose and records; no text in two splits
 synthetic    text + a handwriting font -> a line image: the embedded default data
-charset      text <-> labels
 store        the line images of a data set, decoded once and kept in a file
 lines        data sets -> lines that the network can learn from, by split
 augmentation a batch -> a varied batch (training only)

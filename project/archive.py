@@ -43,14 +43,17 @@ LISTED = 1000  # bad pictures that a summary names; the table has them all
 def parts_of(output: str, images: str) -> Path:
     """The folder of the parts: `output` itself, or for `lines.csv` the folder `lines.csv.parts` beside it.
 
-    ValueError if `output` is neither a folder nor a table, or stands among the pictures, where it would be taken for
-    more of them.
+    ValueError if `output` is neither a folder nor a table, is a table that was not made of such parts, or stands among
+    the pictures, where it would be taken for more of them.
     """
     path = Path(output).resolve()
     if path.suffix not in ("", *WRITERS):
         raise ValueError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
     check_outside(images, "output", path)
-    return path.with_name(f"{path.name}.parts") if path.suffix else path
+    parts = path.with_name(f"{path.name}.parts") if path.suffix else path
+    if path.suffix and path.exists() and not parts.exists():
+        raise ValueError(f"output: {path} is there already, without {parts.name} beside it; it is never overwritten")
+    return parts
 
 
 @contextmanager

@@ -1,8 +1,14 @@
 """Text <-> labels. Label 0 is CTC's blank, label k > 0 is the k-th character (Graves et al. 2006, section 3)."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 BLANK = 0
+
+
+def normalize(text: str) -> str:
+    """NFC, every run of white space one space, none at the ends: what a line of ink can tell."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 class Charset:

@@ -11,7 +11,8 @@ import pandas as pd
 from filelock import FileLock
 from mlflow.entities.model_registry import ModelVersion
 
-from project import dataset, processes, registry, report, tracking, tuning
+from project import processes, registry, report, tracking, tuning
+from project.charset import normalize
 from project.checkpoints import checkpoint_of, own_checkpoint
 from project.comparison import calibration_errors, compare, error_rates
 from project.files import BASE, replaced
@@ -54,7 +55,8 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         if not processes.from_first(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
-    with own_checkpoint(name, settings, data.sources, data.digest, mlflow.get_tracking_uri()) as claim:
+    made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
+    with own_checkpoint(name, *made_from) as claim:
         checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
         if processes.from_first(earlier is not None):
             return earlier
@@ -119,7 +121,7 @@ def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) ->
     """
     texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
     if settings.texts:
-        texts += map(dataset.normalize, Path(settings.texts).expanduser().read_text("utf-8").splitlines())
+        texts += map(normalize, Path(settings.texts).expanduser().read_text("utf-8").splitlines())
     recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"])
     report.log_tuning(run_id, figures, outcomes)
     return recognizer

@@ -1,5 +1,6 @@
 """The files that entry points hand to each other, and how a file is replaced whole or not at all."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
+
+from project.charset import normalize
+from project.images import told
 
 FOLDER = Path(__file__).parent
 BASE = FOLDER / "base"  # the base model that comes with the project: see its README.md
@@ -27,13 +31,26 @@ def check_outside(folder: str | Path, parameter: str, path: str | Path) -> None:
 def replaced(path: Path) -> Iterator[Path]:
     """A path to write to; on leaving, what was written takes the place of `path` in one step.
 
-    If the body raises, or the disk is full, `path` stays as it was and nothing is left beside it.
+    If the body raises, or the disk is full, `path` stays as it was and nothing is left beside it; if the power fails,
+    it is the old or the new, whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         beside = Path(folder, path.name)
         yield beside
+        for written in (*beside.rglob("*"), beside):
+            reach_disk(written)
         beside.replace(path)
+        reach_disk(path.parent)
+
+
+def reach_disk(path: Path) -> None:
+    """Return when a file, or the list of files in a folder, is on the disk, and not only on its way there."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -51,10 +68,18 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def read_transcription(path: Path) -> str:
+    """The content of a `.gt.txt` file, as `normalize` gives it. ValueError if it is not UTF-8."""
+    try:
+        return normalize(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{told(path)}: not UTF-8: {error}") from None
+
+
 def transcription_of(path: Path) -> str:
     """What is written in a picture: the content of `name.gt.txt` beside `name.png`, "" where there is none."""
     known = path.with_suffix(".gt.txt")
-    return known.read_text("utf-8").strip() if known.exists() else ""
+    return read_transcription(known) if known.exists() else ""
 
 
 def kept_transcription(path: Path) -> str:

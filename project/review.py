@@ -23,14 +23,16 @@ HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a source a lin
 LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}"></li>'
 
 
-def check_place(review: Path, images: str, parts: Path) -> None:
-    """ValueError if `review` is no CSV table, is there already (it may hold somebody's corrections), or stands among
-    the pictures or the parts, where it would be taken for one of them.
+def check_place(review: Path, images: str, parts: Path, output: Path) -> None:
+    """ValueError if `review` is no CSV table, is there already (it may hold somebody's corrections), stands among the
+    pictures or the parts, where it would be taken for one of them, or would take the place of `output`.
     """
     if review.suffix != ".csv":
         raise ValueError(f"review: {review} is not a .csv table")
     for folder in (images, parts):
         check_outside(folder, "review", review)
+    if {review.resolve(), review.with_suffix("").resolve()} & {parts.resolve(), output.resolve()}:
+        raise ValueError(f"review: {review} and its folder would stand where the output stands; choose another name")
     if there := [path for path in (review, review.with_suffix(""), review.with_suffix(".html")) if path.exists()]:
         raise ValueError(f"review: {there[0]} is there already; it is never overwritten")
 

@@ -49,7 +49,7 @@ def main(
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     parts = archive.parts_of(output, images)
     if table:
-        review.check_place(Path(table), images, parts)
+        review.check_place(Path(table), images, parts, Path(output))
     version = registry.find_version(model_version, registry.READER_NAME)
     with archive.locked(parts):
         before, started = archive.count(parts), time.monotonic()

@@ -176,6 +176,15 @@ def test_an_output_among_the_pictures_is_refused(pictures, tmp_path, output):
         archive.parts_of(str(tmp_path / output), str(pictures))
 
 
+def test_a_table_that_was_not_made_of_parts_is_never_overwritten(pictures, tmp_path):
+    mine = tmp_path / "lines.csv"
+    mine.write_text("image,text\n")
+    with pytest.raises(ValueError, match=r"lines\.csv is there already, without lines\.csv\.parts beside it"):
+        archive.parts_of(str(mine), str(pictures))
+    (tmp_path / "lines.csv.parts").mkdir()
+    assert archive.parts_of(str(mine), str(pictures)) == tmp_path / "lines.csv.parts"
+
+
 def test_what_is_no_table_or_another_is_refused(pictures, parts, recognizer, tmp_path):
     with pytest.raises(ValueError, match=r"lines\.txt is neither a folder nor one of \.parquet, \.csv"):
         archive.parts_of(str(tmp_path / "lines.txt"), str(pictures))

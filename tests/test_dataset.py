@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from project.dataset import SPLITS, digest, fingerprint, leaks, named_in, normalize, read_data_set, read_rows
+from project.charset import normalize
+from project.dataset import SPLITS, digest, fingerprint, leaks, named_in, read_data_set, read_rows
 from project.images import Region
 
 

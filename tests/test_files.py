@@ -47,3 +47,8 @@ def test_a_picture_s_transcription_holds_whichever_file_is_newer(tmp_path):
     picture.write_bytes(b"")
     os.utime(text, (1, 1))
     assert transcription_of(picture) == "a line"
+    text.write_text("cafe\u0301 \n", "utf-8-sig")  # as Windows writes it
+    assert transcription_of(picture) == "caf\u00e9"
+    text.write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"line\.gt\.txt: not UTF-8"):
+        transcription_of(picture)

@@ -86,19 +86,27 @@ def test_what_is_confirmed_in_the_browser_comes_back_as_a_data_set(handed_out, p
 
 def test_corrections_are_never_overwritten(handed_out, pictures, parts):
     with pytest.raises(ValueError, match=r"day #1\.csv is there already"):
-        review.check_place(handed_out, str(pictures), parts)
+        review.check_place(handed_out, str(pictures), parts, parts)
     handed_out.unlink()
     with pytest.raises(ValueError, match="day #1 is there already"):
-        review.check_place(handed_out, str(pictures), parts)
+        review.check_place(handed_out, str(pictures), parts, parts)
     shutil.rmtree(handed_out.with_suffix(""))
     with pytest.raises(ValueError, match=r"day #1\.html is there already"):
-        review.check_place(handed_out, str(pictures), parts)
+        review.check_place(handed_out, str(pictures), parts, parts)
     with pytest.raises(ValueError, match=r"lines\.html is not a \.csv table"):
-        review.check_place(handed_out.with_name("lines.html"), str(pictures), parts)
+        review.check_place(handed_out.with_name("lines.html"), str(pictures), parts, parts)
 
 
 def test_a_review_does_not_stand_where_it_would_be_taken_for_pictures_or_parts(pictures, parts):
     for folder in (pictures, parts):
         with pytest.raises(ValueError, match=f"day1.csv is in the folder {folder}"):
-            review.check_place(folder / "below" / "day1.csv", str(pictures), parts)
-    review.check_place(parts.with_name("day1.csv"), str(pictures), parts)
+            review.check_place(folder / "below" / "day1.csv", str(pictures), parts, parts)
+    review.check_place(parts.with_name("day1.csv"), str(pictures), parts, parts)
+
+
+def test_a_review_does_not_take_the_place_of_the_output(pictures, tmp_path):
+    output = tmp_path / "out.csv"
+    with pytest.raises(ValueError, match=r"out\.csv and its folder would stand where the output stands"):
+        review.check_place(output, str(pictures), tmp_path / "out.csv.parts", output)
+    with pytest.raises(ValueError, match=r"out\.csv and its folder would stand where the output stands"):
+        review.check_place(output, str(pictures), tmp_path / "out", tmp_path / "out")

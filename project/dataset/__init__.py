@@ -23,7 +23,7 @@ from project.dataset.folders import PICTURES, has_pairs, read_pairs, read_pictur
 from project.dataset.hugging_face import read_hub
 from project.dataset.iam import lines_file, read_iam
 from project.dataset.page_xml import has_pages, read_pages
-from project.dataset.rows import SPLITS, Row, in_chunks, normalize
+from project.dataset.rows import SPLITS, Row, in_chunks
 from project.dataset.splits import complete_splits, digest, fingerprint, leaks
 from project.dataset.tables import find_tables, read_table, schema
 
@@ -31,7 +31,7 @@ NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
     "PICTURES", "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
-    "is_picture_folder", "leaks", "named_in", "normalize", "read_data_set", "read_rows", "schema", "stream_rows",
+    "is_picture_folder", "leaks", "named_in", "read_data_set", "read_rows", "schema", "stream_rows",
     "survey",
 ]  # fmt: skip
 

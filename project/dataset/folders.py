@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from project.dataset.rows import SPLIT_NAMES, Row, normalize
+from project.dataset.rows import SPLIT_NAMES, Row
+from project.files import read_transcription
 from project.images import FORMATS, told
 
 TEXT = ".gt.txt"
@@ -65,9 +66,9 @@ def _pair(picture: Path | None, text: Path | None) -> Row:
     if text is None:
         return Row(ValueError(f"{source}: it has no {TEXT} beside it"), "", source=source)
     try:
-        written = normalize(text.read_text("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return Row(ValueError(f"{told(text)}: not UTF-8: {error}"), "", source=source)
+        written = read_transcription(text)
+    except ValueError as error:
+        return Row(error, "", source=source)
     except OSError as error:
         return Row(ValueError(f"{told(text)}: {error.strerror}"), "", source=source)
     image = str(picture) if picture else ValueError(f"{source}: it has no picture beside it")

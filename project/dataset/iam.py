@@ -16,7 +16,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from project.dataset.rows import SPLITS, Row, normalize
+from project.charset import normalize
+from project.dataset.rows import SPLITS, Row
 
 LIST = re.compile(r"(tr|va|te)(?:ain|l|lid|lidation|st)?(?:set)?\d?\.(?:uttlist|lst|txt)")
 

@@ -10,8 +10,9 @@ from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from project.charset import normalize
 from project.dataset.folders import split_and_page, visible
-from project.dataset.rows import Row, normalize
+from project.dataset.rows import Row
 from project.images import Region, told
 
 PAGE, ALTO = "PcGts", "alto"  # the names of their roots

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from project.dataset.rows import SPLIT_NAMES, SPLITS, Row, normalize
+from project.charset import normalize
+from project.dataset.rows import SPLIT_NAMES, SPLITS, Row
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
 COLUMNS = ("image", "text", "writer", "page", "split")
