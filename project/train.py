@@ -1,4 +1,4 @@
-"""Entry point `train`: one training run on any data, on as many processes as `torchrun` starts."""
+"""Entry point `train`: one training run on any data, in one process or several."""
 
 import json
 
@@ -14,7 +14,11 @@ from project.settings import Settings
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
 @click.option("--seed", required=True, type=click.IntRange(0))
-def main(data: str, epochs: int, start_from: str, seed: int) -> None:
+@click.option(
+    "--processes", "count", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."
+)
+def main(data: str, epochs: int, start_from: str, seed: int, count: int) -> None:
+    processes.start(count, "project.train")
     entry_point.leave_run()
     rate = Settings.learning_rate / (4 if start_from else 1)  # gently, where something is known already
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)

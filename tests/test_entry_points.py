@@ -356,7 +356,7 @@ def test_a_port_in_use_is_named(run, served):
 
 
 def test_a_data_path_that_does_not_exist_is_named(run, tmp_path):
-    for entry_point in ("evaluate", "main"):
+    for entry_point in ("evaluate", "main", "train"):
         fails(run, f"{tmp_path / 'nowhere'} does not exist", entry_point, data=str(tmp_path / "nowhere"))
 
 
