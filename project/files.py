@@ -1,4 +1,4 @@
-"""The files that entry points hand to each other, and how a file is replaced whole or not at all."""
+"""The files that entry points hand to each other, where one may stand, and how it is replaced whole or not at all."""
 
 import os
 import shutil

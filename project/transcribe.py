@@ -8,7 +8,7 @@ import click
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
-from project import archive, entry_point, pictures, registry, review
+from project import archive, dataset, entry_point, pictures, registry, review
 from project.recognizer import Recognizer
 
 SHOWN = 20  # bad pictures that are printed
@@ -47,6 +47,8 @@ def main(
     table: str, review_lines: int, review_by: str,
 ) -> None:  # fmt: skip
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
+    if not dataset.is_there(images):
+        raise ValueError(f"images: {images} does not exist; it is a folder of pictures of lines, or a data set")
     parts = archive.parts_of(output, images)
     if table:
         review.check_place(Path(table), images, parts, Path(output))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from project.dataset import read_data_set, read_rows, stream_rows
+from project.dataset import is_picture_folder, read_data_set, read_rows, stream_rows
 from project.images import read_picture
 
 
@@ -97,6 +97,14 @@ def test_pages_stay_together_when_splits_are_held_out(tmp_path, caplog):
     assert rows.groupby("page")["split"].nunique().max() == 1
     assert set(rows["split"]) == {"train", "validation", "test"}
     assert not caplog.text
+
+
+def test_where_pictures_have_transcriptions_beside_them_a_page_in_xml_changes_nothing(tmp_path):
+    write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": PAGE})
+    assert not is_picture_folder(tmp_path)
+    write(tmp_path, {"a.png": png(), "a.gt.txt": "a line"})
+    assert is_picture_folder(tmp_path)
+    assert [row.image for row in stream_rows(tmp_path, labelled=False)] == [f"{tmp_path}/a.png", f"{tmp_path}/p1.jpg"]
 
 
 def test_a_picture_or_a_transcription_alone_and_one_that_is_not_utf_8_are_named(tmp_path):

@@ -360,6 +360,12 @@ def test_a_data_path_that_does_not_exist_is_named(run, tmp_path):
         fails(run, f"{tmp_path / 'nowhere'} does not exist", entry_point, data=str(tmp_path / "nowhere"))
 
 
+def test_pictures_that_do_not_exist_are_named_before_anything_is_made(run, tmp_path):
+    where = {"images": str(tmp_path / "scnas"), "output": str(tmp_path / "read.csv")}
+    fails(run, f"images: {tmp_path / 'scnas'} does not exist", "transcribe", **where)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_table_without_texts_is_named_with_its_columns(run, tmp_path):
     table = tmp_path / "lines.csv"
     table.write_text("image,label\na.png,a\n")

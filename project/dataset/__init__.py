@@ -31,7 +31,7 @@ NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
 __all__ = [
     "PICTURES", "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
-    "is_picture_folder", "leaks", "named_in", "read_data_set", "read_rows", "schema", "stream_rows",
+    "is_picture_folder", "is_there", "leaks", "named_in", "read_data_set", "read_rows", "schema", "stream_rows",
     "survey",
 ]  # fmt: skip
 
@@ -108,10 +108,19 @@ def named_in(data: str) -> list[str]:
     return names
 
 
+def is_there(data: str) -> bool:
+    """Whether there is anything, as far as this machine can tell; what is elsewhere is taken to be there."""
+    return data.startswith("hf:") or "://" in data or "*" in data or Path(data).expanduser().exists()
+
+
 def is_picture_folder(data: str | Path) -> bool:
-    """Whether the pictures in it are those of lines: it has no tables and no pages, and is not the IAM database."""
+    """Whether `stream_rows` takes its pictures for those of lines: it has no tables, is not the IAM database, and has
+    transcriptions beside its pictures, or no pages.
+    """
     path = Path(data).expanduser()
-    return path.is_dir() and not (find_tables(str(path.resolve())) or lines_file(path) or has_pages(path))
+    if not path.is_dir() or find_tables(str(path.resolve())) or lines_file(path):
+        return False
+    return has_pairs(path) or not has_pages(path)
 
 
 def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
