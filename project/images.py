@@ -26,7 +26,7 @@ DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # what white may be: of floats, of 
 PADDED_WIDTHS = np.unique(8 * np.round(4 * 2 ** (np.arange(96) / 8))).astype(int)
 DARK = 96  # of 255: ink that counts where the line is measured
 REACH = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
-MAX_DISTORTION = 0.1  # the logarithm of the aspect of a page over that which its XML says
+MAX_DISTORTION = 0.1  # of the logarithm of a page's aspect, upright, from that of the page in its XML
 MIN_SEEN = 0.9  # share of a region's box that must lie on its page
 LEAST_INK, LEAST_INK_CONTRAST = 32, 72  # so many pixels, so much darker than the paper, are no specks and no grain
 MIN_CONTRAST = 24  # grey levels between paper and ink; below it the picture is taken to be empty paper
@@ -109,7 +109,8 @@ def _grey(picture: Image.Image) -> np.ndarray:
 
 def _read_region(region: Region) -> np.ndarray:
     """What is inside the outline, on paper of one grey: uint8 (H, W). ValueError if it is not on the page, or that is
-    another than the outline was drawn on: turned by its EXIF tag, or cut."""
+    not the one that the outline was drawn on, but turned by its EXIF tag, or cut.
+    """
     page = _read_page(region.page)
     shape = page.shape[::-1]  # (width, height)
     if region.size and abs(np.log(np.divide(*shape) / np.divide(*region.size))) > MAX_DISTORTION:
