@@ -4,11 +4,25 @@ import json
 
 import click
 import mlflow
+import pandas as pd
 
 from project import dataset, entry_point, registry
 from project.comparison import calibration_errors, compare, error_rates
 from project.decoding import DECODERS
 from project.recognizer import Recognizer
+from project.store import LineImages, line_images
+
+
+def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]:
+    """The rows of a data set that are marked `test`, or all where none is, with their line images, and which of the two
+    it was ("test" or "all"). No picture is in memory: a row's `image` is its `fingerprint`.
+    """
+    fingerprints = (row._replace(image=dataset.fingerprint(row.image)) for row in dataset.stream_rows(data))
+    rows = pd.DataFrame(fingerprints, columns=dataset.Row._fields)
+    split = "test" if "test" in set(rows["split"]) else "all"
+    rows = rows[(rows["split"] == "test") | (split == "all")].reset_index(drop=True)
+    pictures = (row.image for row in dataset.stream_rows(data) if split in ("all", row.split))
+    return rows, line_images(pictures, rows["image"], height), split
 
 
 @click.command()
@@ -18,11 +32,10 @@ from project.recognizer import Recognizer
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(data: str, model_version: str, decoder: str) -> None:
-    rows, split = dataset.read_rows(data, "test"), "test"
-    if not len(rows):
-        rows, split = dataset.read_rows(data), "all"
     version = registry.find_version(model_version)
-    lines, rejected = compare(Recognizer.from_registry(version), rows, decoder)
+    recognizer = Recognizer.from_registry(version)
+    rows, images, split = rows_to_read(data, recognizer.height)
+    lines, rejected = compare(recognizer, rows, decoder, images)
 
     figures = error_rates(lines) | calibration_errors(lines) | {"lines": len(lines), "rejected": len(rejected)}
     mlflow.set_tags({"version": version.version, "split": split})

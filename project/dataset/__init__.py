@@ -59,12 +59,9 @@ def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
 
 
-def read_rows(data: str | Path, split: str | None = None) -> pd.DataFrame:
-    """The rows of a data set as they are, all or those of a split: a column for each field of `Row`; `split` is ""
-    where it is not given.
-    """
-    rows = (row for row in _with_bar(stream_rows(data)) if split in (None, row.split))
-    return pd.DataFrame(list(rows), columns=Row._fields)
+def read_rows(data: str | Path) -> pd.DataFrame:
+    """The rows of a data set as they are: a column for each field of `Row`; `split` is "" where it is not given."""
+    return pd.DataFrame(list(_with_bar(stream_rows(data))), columns=Row._fields)
 
 
 def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
