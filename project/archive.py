@@ -51,7 +51,7 @@ def parts_of(output: str, images: str) -> Path:
         raise ValueError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
     check_outside(images, "output", path)
     parts = path.with_name(f"{path.name}.parts") if path.suffix else path
-    if path.suffix and path.exists() and not parts.exists():
+    if path.exists() and not parts.exists():
         raise ValueError(f"output: {path} is there already, without {parts.name} beside it; it is never overwritten")
     return parts
 

@@ -89,5 +89,5 @@ def calibration_error_by_chance(confidences: Sequence[float], bins: int = 10) ->
     of so few outcomes even where nothing is wrong (the bias that Roelofs et al. 2022, arXiv 2012.08668, measure).
     """
     rng = np.random.default_rng(0)
-    outcomes = rng.random((DRAWS, len(confidences))) < np.asarray(confidences)
+    outcomes = (rng.random(len(confidences)) < np.asarray(confidences) for _ in range(DRAWS))
     return float(np.mean([expected_calibration_error(confidences, right, bins) for right in outcomes]))

@@ -15,14 +15,14 @@ from project.store import LineImages, line_images
 
 def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]:
     """The rows of a data set that are marked `test`, or all where none is, with their line images, and which of the two
-    it was ("test" or "all"). No picture is in memory: a row's `image` is its `fingerprint`.
+    it was ("test" or "all"). No picture is in memory.
     """
-    fingerprints = (row._replace(image=dataset.fingerprint(row.image)) for row in dataset.stream_rows(data))
-    rows = pd.DataFrame(fingerprints, columns=dataset.Row._fields)
-    split = "test" if "test" in set(rows["split"]) else "all"
-    rows = rows[(rows["split"] == "test") | (split == "all")].reset_index(drop=True)
+    rows, split = dataset.survey_rows(data), "all"
+    marked = rows["split"] == "test"
+    if marked.any():
+        rows, split = rows[marked].reset_index(drop=True), "test"
     pictures = (row.image for row in dataset.stream_rows(data) if split in ("all", row.split))
-    return rows, line_images(pictures, rows["image"], height), split
+    return rows, line_images(pictures, rows["picture"], height), split
 
 
 @click.command()

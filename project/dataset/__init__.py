@@ -32,7 +32,7 @@ CHUNK = 10_000  # rows that are Python objects at once; a table holds them more 
 __all__ = [
     "PICTURES", "SPLITS", "Row", "complete_splits", "digest", "find_tables", "fingerprint", "in_chunks",
     "is_picture_folder", "is_there", "leaks", "named_in", "read_data_set", "read_rows", "schema", "stream_rows",
-    "survey",
+    "survey", "survey_rows",
 ]  # fmt: skip
 
 
@@ -48,15 +48,18 @@ def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
 
 def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     """As `read_data_set`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
-    tables = []
-    for one in data:
-        rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(one)))
-        chunks = in_chunks(rows, CHUNK)
-        tables += [pd.DataFrame(chunk, columns=Row._fields).assign(data=str(one)) for chunk in chunks]
-    if not tables:
+    rows = pd.concat([survey_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
+    if not len(rows):
         raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
-    rows = pd.concat(tables, ignore_index=True).rename(columns={"image": "picture"})
     return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
+
+
+def survey_rows(data: str | Path) -> pd.DataFrame:
+    """As `read_rows`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
+    columns = ["picture", *Row._fields[1:]]
+    rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(data)))
+    tables = [pd.DataFrame(chunk, columns=columns) for chunk in in_chunks(rows, CHUNK)]
+    return pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)
 
 
 def read_rows(data: str | Path) -> pd.DataFrame:
@@ -76,21 +79,22 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
     data = str(data)
     if data.startswith("hf:") and not data.startswith("hf://"):
         return read_hub(data.removeprefix("hf:"), labelled)
-    if "://" in data or "*" in data:
+    if _is_elsewhere(data):
         return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()
     if not path.exists():
         raise ValueError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
-    if path.is_file() or find_tables(str(path)):
+    kind = _kind(path)
+    if kind == "tables":
         return _read_tables(str(path), labelled)
-    if lines_file(path):
+    if kind == "iam":
         return read_iam(path)
-    if has_pairs(path):
-        return read_pairs(path) if labelled else read_pictures(path)
-    if has_pages(path):
+    if kind == "pages":
         return read_pages(path)
     if not labelled:
         return read_pictures(path)
+    if kind == "pairs":
+        return read_pairs(path)
     raise ValueError(
         f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
         "and no PAGE or ALTO file (.xml)"
@@ -107,17 +111,31 @@ def named_in(data: str) -> list[str]:
 
 def is_there(data: str) -> bool:
     """Whether there is anything, as far as this machine can tell; what is elsewhere is taken to be there."""
-    return data.startswith("hf:") or "://" in data or "*" in data or Path(data).expanduser().exists()
+    return _is_elsewhere(data) or Path(data).expanduser().exists()
+
+
+def _is_elsewhere(data: str) -> bool:
+    """Whether it is an address, the name of a hub's data set, or a pattern: not one path of this machine."""
+    return data.startswith("hf:") or "://" in data or "*" in data
+
+
+def _kind(path: Path) -> str:
+    """What is at a path of this machine: "tables", "iam", "pairs", "pages", or "" for none of these."""
+    if path.is_file() or find_tables(str(path)):
+        return "tables"
+    if lines_file(path):
+        return "iam"
+    if has_pairs(path):
+        return "pairs"
+    return "pages" if has_pages(path) else ""
 
 
 def is_picture_folder(data: str | Path) -> bool:
     """Whether `stream_rows` takes its pictures for those of lines: it has no tables, is not the IAM database, and has
     transcriptions beside its pictures, or no pages.
     """
-    path = Path(data).expanduser()
-    if not path.is_dir() or find_tables(str(path.resolve())) or lines_file(path):
-        return False
-    return has_pairs(path) or not has_pages(path)
+    path = Path(data).expanduser().resolve()
+    return path.is_dir() and _kind(path) in ("pairs", "")
 
 
 def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
