@@ -76,7 +76,7 @@ class CRNN(nn.Module):
     hidden: units of the LSTM, a direction. layers: how many LSTMs stand on each other.
     """
 
-    def __init__(self, classes: int, width: int = 128, hidden: int = 128, layers: int = 2):
+    def __init__(self, classes: int, width: int, hidden: int, layers: int):
         super().__init__()
         self.shape = {"width": width, "hidden": hidden, "layers": layers}
         self.blocks = nn.ModuleList(

@@ -71,7 +71,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
                     run_id, checkpoint, epoch, figures, report.shown(validation, predictions)
                 ),
                 checkpoint=checkpoint,
-                start=start_of(settings),
+                start=start_of(settings.start_from),
             )
             tracking.send(run_id, checkpoint)
             report.log_curves(name, history)
@@ -105,13 +105,13 @@ def finished(name: str, claim: FileLock) -> Run | None:
     return Run(name, version=version, test_lines=test_lines, claim=claim, **kept)
 
 
-def start_of(settings: Settings) -> Recognizer | None:
+def start_of(start_from: str) -> Recognizer | None:
     """What training starts from: nothing, the base model that comes with the project, or a registered version."""
-    if not settings.start_from:
+    if not start_from:
         return None
-    if settings.start_from == "base":
+    if start_from == "base":
         return Recognizer.load(BASE)
-    return Recognizer.from_registry(registry.find_version(settings.start_from, parameter="start_from"))
+    return Recognizer.from_registry(registry.find_version(start_from, parameter="start_from"))
 
 
 def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:

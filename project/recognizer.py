@@ -82,6 +82,11 @@ class Recognizer:
 
         return CRNN.of(self.weights)
 
+    @property
+    def shape(self) -> dict[str, int]:
+        """What the settings of a training that starts from this one say of line images and network."""
+        return {"height": self.height, **self.network.shape}
+
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
         """The network in the engine that reads."""

@@ -134,6 +134,12 @@ class Front:
             self.held -= len(body)
         return Response(content, status, media_type="application/json")
 
+    async def health(self, request: Request) -> Response:
+        """GET /ping and /health: whether any worker is there to answer."""
+        if len(self.replacements) == self.size:
+            raise HTTPException(503, "all workers are being replaced", RETRY)
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
     async def take_in(self, request: Request, body: bytearray) -> None:
         """Append to `body` what is sent; refused as soon as it is too large, too slow, or too much for this server."""
         too_large = HTTPException(413, f"the body is larger than {MAX_BODY} bytes")
@@ -154,10 +160,6 @@ class Front:
             raise HTTPException(400, "the body ended early") from None
 
 
-async def healthy(request: Request) -> Response:
-    return Response(b'{"status":"ok"}', media_type="application/json")
-
-
 async def refuse(request: Request, error: HTTPException) -> Response:
     content = invocation.error_body(error.status_code, error.detail)
     return Response(content, error.status_code, error.headers, media_type="application/json")
@@ -174,7 +176,7 @@ def app() -> Starlette:
     """What uvicorn runs."""
     front = Front(os.environ[MODEL], int(os.environ[WORKERS]) or joblib.cpu_count())
     routes = [Route("/invocations", front.invocations, methods=["POST"])]
-    routes += [Route(path, healthy) for path in ("/ping", "/health")]
+    routes += [Route(path, front.health) for path in ("/ping", "/health")]
     starlette = Starlette(
         routes=routes, exception_handlers={HTTPException: refuse, Exception: fail}, lifespan=front.lifespan
     )

@@ -21,8 +21,9 @@ def main(data: str, epochs: int, start_from: str, seed: int, count: int) -> None
     processes.start(count, "project.train")
     entry_point.leave_run()
     rate = Settings.learning_rate / (4 if start_from else 1)  # gently, where something is known already
-    settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate)
-    start = experiment.start_of(settings)
+    start = experiment.start_of(start_from)
+    shape = start.shape if start else {}
+    settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate, **shape)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with processes.together():
         data_set = load_data(*dataset.named_in(data), height=settings.height, seed=seed, characters=known)

@@ -211,11 +211,9 @@ def take_over(network: CRNN, charset: Charset, height: int, start: "Recognizer")
     """Give `network` the weights of `start`; in the output layers, those of the blank and of the characters that both
     charsets hold. ValueError if the networks differ in shape, or their line images in height.
     """
-    if (start.height, start.network.shape) != (height, network.shape):
-        raise ValueError(
-            f"start_from: that version has height {start.height} and {start.network.shape}; "
-            f"these settings have height {height} and {network.shape}"
-        )
+    own = {"height": height, **network.shape}
+    if start.shape != own:
+        raise ValueError(f"start_from: that version has {start.shape}; these settings have {own}")
     shared = "".join(character for character in charset.characters if not start.charset.unknown(character))
     ours, theirs = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
     known = start.network.state_dict()

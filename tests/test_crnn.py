@@ -8,7 +8,7 @@ from project.images import FRAME_WIDTH
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return CRNN(classes=20, width=32, hidden=16).eval()
+    return CRNN(classes=20, width=32, hidden=16, layers=2).eval()
 
 
 def lines(*widths, height=40):

@@ -45,6 +45,9 @@ class Server:
         answer = self.client.post(self.url, content=content if body is None else json.dumps(body), headers=headers)
         return answer.status_code, strict(answer)
 
+    def health(self, path="ping"):
+        return self.client.get(self.url.replace("invocations", path))
+
     def text(self):
         """What it reads in a good picture."""
         status, answer = self.post({"inputs": [PICTURE]})
@@ -147,7 +150,7 @@ def test_the_tensor_route_answers_with_the_model_s_own_log_probs(identifier, mod
 
 def test_health_is_json(reader):
     for path in ("ping", "health"):
-        assert strict(reader.client.get(reader.url.replace("invocations", path))) == {"status": "ok"}
+        assert strict(reader.health(path)) == {"status": "ok"}
 
 
 # ----------------------------------------------------------------------------------------------------- what it refuses
@@ -374,6 +377,7 @@ def test_a_worker_that_is_lost_or_hangs_is_replaced(impatient, fault, rows):
     getattr(worker, fault)()
     status, answer = impatient.post({"inputs": [PICTURE] * rows})
     assert (status, answer["error_code"]) == (500, "INTERNAL_SERVER_ERROR")
+    assert impatient.health().status_code == 503  # it has no other
     assert impatient.text()
     assert not worker.is_running()
 

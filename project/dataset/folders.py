@@ -15,10 +15,11 @@ PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if 
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
 
-def visible(folder: Path, pattern: str) -> list[Path]:
-    """The files in a folder and below, without what is hidden."""
-    paths = sorted(folder.rglob(pattern))
-    return [path for path in paths if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files in a folder and below, in any order, without what is hidden."""
+    for path in folder.rglob(pattern):
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
+            yield path
 
 
 def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
@@ -30,14 +31,14 @@ def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
 
 def has_pairs(folder: Path) -> bool:
     """Whether there is a transcription in it."""
-    return next(folder.rglob(f"*{TEXT}"), None) is not None
+    return next(visible(folder, f"*{TEXT}"), None) is not None
 
 
 def read_pairs(folder: Path) -> Iterator[Row]:
     """A row for each picture and each transcription; where one of them is missing, the row says so."""
     pictures: dict[Path, Path] = {}
     texts: dict[Path, Path] = {}
-    for path in visible(folder, "*.*"):
+    for path in sorted(visible(folder, "*.*")):
         if path.name.endswith(TEXT):
             texts[path.parent / path.name.removesuffix(TEXT)] = path
         elif path.suffix.lower() in PICTURES:

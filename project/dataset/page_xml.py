@@ -20,7 +20,7 @@ PAGE, ALTO = "PcGts", "alto"  # the names of their roots
 
 def has_pages(folder: Path) -> bool:
     """Whether there is such a file in it."""
-    return any(_root(path) in (PAGE, ALTO) for path in folder.rglob("*.xml"))
+    return any(_root(path) in (PAGE, ALTO) for path in visible(folder, "*.xml"))
 
 
 def read_pages(folder: Path) -> Iterator[Row]:
@@ -30,7 +30,7 @@ def read_pages(folder: Path) -> Iterator[Row]:
     Transkribus exports pages twice: where a picture is in a PAGE and in an ALTO file, the PAGE file is read. XML of
     other kinds (METS, metadata) is passed over; what cannot be read at all is a row that says so.
     """
-    roots = {path: _root(path) for path in visible(folder, "*.xml")}
+    roots = {path: _root(path) for path in sorted(visible(folder, "*.xml"))}
     seen: set[Path] = set()
     for kind in (PAGE, ALTO, ""):
         for path in (path for path, root in roots.items() if root == kind):

@@ -50,7 +50,7 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
     validation, training = (
         usable_lines(rows, images, charset)[0] for rows in (corrected[:held_out], corrected[held_out:])
     )
-    settings = Settings(seed=seed, epochs=epochs, patience=epochs, height=start.height, learning_rate=2e-3)
+    settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=2e-3, **start.shape)
     network, _ = train(settings, charset, training, validation, start=start)
     return Recognizer.of(network, charset, start.height)
 
