@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from project.settings import Settings
 from project.training import train
 
 EXPERIMENT = "handwriting-recognition"
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +141,7 @@ def crown(runs: Sequence[Run], data: Data) -> ModelVersion:
     """Give the alias `champion` to the version with the lowest CER on the validation split of `data`.
 
     Versions of earlier runs on the same data take part with the CER that they had, and a champion of other data with
-    that of its reading of the same lines; one whose line images have another height gives way.
+    that of its reading of the same lines.
     """
     client = mlflow.MlflowClient()
     same_data = f"name = '{registry.MODEL_NAME}' and tag.data_digest = '{data.digest}'"
@@ -152,13 +149,9 @@ def crown(runs: Sequence[Run], data: Data) -> ModelVersion:
     number = client.get_registered_model(registry.MODEL_NAME).aliases.get("champion")
     if number and number not in {version.version for _, version in rivals}:
         version = client.get_model_version(registry.MODEL_NAME, number)
-        recognizer, rows = Recognizer.from_registry(version), data.rows.loc[data.lines["validation"].rows]
-        if recognizer.height == data.images.height:
-            rivals.append((error_rates(compare(recognizer, rows, images=data.images)[0])["cer"], version))
-        else:
-            log.warning(
-                "version %s is champion no more: its line images are not %d px high", number, data.images.height
-            )
+        recognizer = Recognizer.from_registry(version)
+        rows, images = data.at_height(data.lines["validation"].rows, recognizer.height)
+        rivals.append((error_rates(compare(recognizer, rows, images=images)[0])["cer"], version))
     _, champion = min(rivals, key=lambda rival: (rival[0], int(rival[1].version)))
     registry.set_alias(champion, "champion")
     let_go(runs)

@@ -1,7 +1,7 @@
 """Data sets -> lines that the network can learn from, by split."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,6 +60,15 @@ class Data:
     rejected: pd.DataFrame
     leaks: pd.DataFrame
 
+    def at_height(self, chosen: pd.Index, height: int) -> tuple[pd.DataFrame, LineImages]:
+        """Some of the rows, with line images of another height by their index, which is new."""
+        rows = self.rows.loc[chosen]
+        if height == self.images.height:
+            return rows, self.images
+        wanted = set(chosen)
+        pictures = (picture for row, picture in enumerate(pictures_of(self.locations)) if row in wanted)
+        return rows.reset_index(drop=True), line_images(pictures, rows["picture"], height)
+
 
 def load_data(
     *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
@@ -76,8 +85,7 @@ def load_data(
     if not any(texts):
         raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
     charset = Charset.from_texts([*texts, characters])
-    pictures_again = (row.image for location in locations for row in dataset.stream_rows(location))
-    images = line_images(pictures_again, rows["picture"], height)
+    images = line_images(pictures_of(locations), rows["picture"], height)
     usable = {split: usable_lines(rows[rows["split"] == split], images, charset) for split in dataset.SPLITS}
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
@@ -90,6 +98,11 @@ def load_data(
     lines = {split: lines for split, (lines, _) in usable.items()}
     digest = dataset.digest(rows, rows["picture"])
     return Data(data, tuple(locations), rows, digest, charset, images, lines, rejected, leaks)
+
+
+def pictures_of(locations: Iterable[str]) -> Iterator:
+    """The pictures of data sets, one by one, as `images.read_picture` takes them."""
+    return (row.image for location in locations for row in dataset.stream_rows(location))
 
 
 def widths_of(lines: Sequence[Line]) -> np.ndarray:

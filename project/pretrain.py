@@ -16,7 +16,7 @@ from project.settings import Settings
 
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"
-SHAPE = {"height": 36, "width": 128, "hidden": 128, "layers": 2}  # more than the default: it learns from 60,000 lines
+SHAPE = {"height": 36, "width": 128, "hidden": 128, "layers": 2}  # finer pictures than by default
 FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
 
 

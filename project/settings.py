@@ -15,10 +15,10 @@ class Settings:
     parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
     batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
     learning_rate: float = 8e-3  # at the top of the schedule
-    height: int = 36  # px
+    height: int = 32  # px
     width: int = 128  # channels of the last convolution
-    hidden: int = 160  # units of an LSTM, a direction
-    layers: int = 1  # bidirectional LSTMs
+    hidden: int = 128  # units of an LSTM, a direction
+    layers: int = 2  # bidirectional LSTMs
     augmentation: float = 0.75  # strength; 0 is none
     dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none

@@ -25,11 +25,12 @@ from tests.benchmarks.training import lines_per_s
 EXPERIMENT = "ablation"
 VARIANTS: dict[str, dict[str, float]] = {
     "the defaults": {},
-    "height 32": {"height": 32},
+    "height 24": {"height": 24},
+    "height 36": {"height": 36},
     "height 48": {"height": 48},
-    "two LSTMs of 128": {"layers": 2, "hidden": 128},
-    "an LSTM of 112": {"hidden": 112},
-    "an LSTM of 224": {"hidden": 224},
+    "one LSTM of 160": {"layers": 1, "hidden": 160},
+    "LSTMs of 96": {"hidden": 96},
+    "LSTMs of 192": {"hidden": 192},
     "convolutions 2/3 as wide": {"width": 84},
     "convolutions 1.5 times as wide": {"width": 192},
     "batches of half the size": {"batch_width": 2048},
