@@ -151,9 +151,7 @@ def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
     assert registry.find_version("latest").version == other.version
 
 
-@pytest.mark.parametrize(
-    "height", [SETTINGS.height, 40]
-)  # of the line images of these; the champion's stay as they are
+@pytest.mark.parametrize("height", [SETTINGS.height, 40])  # of these data's line images, not of the champion's
 def test_a_champion_of_other_data_stays_if_it_reads_these_better(table, twins, height):
     data = load_data(str(table), height=height, seed=1, synthetic_lines={})
     client, these = mlflow.MlflowClient(), dataclasses.replace(data, digest="these")
