@@ -61,12 +61,11 @@ class Data:
     leaks: pd.DataFrame
 
     def at_height(self, chosen: pd.Index, height: int) -> tuple[pd.DataFrame, LineImages]:
-        """Some of the rows, with line images of another height by their index, which is new."""
+        """Some of the rows, by their index in `rows`, with line images of that height by the index they have now."""
         rows = self.rows.loc[chosen]
         if height == self.images.height:
             return rows, self.images
-        wanted = set(chosen)
-        pictures = (picture for row, picture in enumerate(pictures_of(self.locations)) if row in wanted)
+        pictures = (picture for row, picture in enumerate(pictures_of(self.locations)) if row in chosen)
         return rows.reset_index(drop=True), line_images(pictures, rows["picture"], height)
 
 
