@@ -85,7 +85,7 @@ def load_data(
         raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
     charset = Charset.from_texts([*texts, characters])
     images = line_images(pictures_of(locations), rows["picture"], height)
-    usable = {split: usable_lines(rows[rows["split"] == split], images, charset) for split in dataset.SPLITS}
+    usable = {split: usable_lines(split, rows[rows["split"] == split], images, charset) for split in dataset.SPLITS}
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
@@ -119,8 +119,9 @@ def frames_needed(labels: Sequence[int]) -> int:
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
-def usable_lines(rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
-    """The rows (see `dataset.survey`) that can be learnt from. images: the line image of each, by its index.
+def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
+    """The rows of a split (see `dataset.survey`) that can be learnt from. images: the line image of each, by its
+    index.
 
     Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
     picture, empty text, characters outside the charset, fewer frames than CTC needs.
@@ -135,7 +136,7 @@ def usable_lines(rows: pd.DataFrame, images: LineImages, charset: Charset) -> tu
             rejected.append((row.source, row.text, str(error)))
     if not usable:
         example = f", the first because: {rejected[0][0]}: {rejected[0][2]}" if rejected else ""
-        raise ValueError(f"none of the {len(rows)} rows can be used{example}")
+        raise ValueError(f"none of the {len(rows)} rows of the split {split} can be used{example}")
     return Lines(images, rows.loc[usable, "text"], charset), pd.DataFrame(
         rejected, columns=["source", "text", "reason"]
     )

@@ -229,5 +229,5 @@ def test_a_table_whose_pictures_are_all_missing_fails_in_words(checkout, tmp_pat
     pd.DataFrame({"image": ["gone.png"] * 20, "text": np.repeat(list("ab"), 10)}).to_csv(table, index=False)
     ran = run_main(checkout, tmp_path, f"data={table}")
     assert ran.returncode == 1
-    assert "rows can be used, the first because" in ran.stderr
+    assert "rows of the split train can be used, the first because" in ran.stderr
     assert "gone.png: no such file" in ran.stderr

@@ -51,7 +51,7 @@ def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
 
 
 def usable(rows, charset=CHARSET):
-    return usable_lines(rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
+    return usable_lines("train", rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
 
 
 def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
@@ -120,9 +120,9 @@ def test_when_every_row_can_be_used_the_list_is_empty():
 
 def test_when_no_row_can_be_used_the_first_reason_is_told():
     rows = rows_of((png(), ""), (b"no picture", "ab"))
-    with pytest.raises(ValueError, match=r"none of the 2 rows .*, the first because: lines\.csv:1: the text is empty"):
+    with pytest.raises(ValueError, match=r"none of the 2 rows of the split train .*, the first because: lines\.csv:1"):
         usable(rows)
-    with pytest.raises(ValueError, match=r"none of the 0 rows can be used$"):
+    with pytest.raises(ValueError, match=r"none of the 0 rows of the split train can be used$"):
         usable(rows[:0])
 
 

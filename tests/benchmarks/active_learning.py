@@ -47,9 +47,8 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
     """
     held_out = max(1, len(corrected) // 10)
     charset = Charset.from_texts([*corrected["text"], start.charset.characters])
-    validation, training = (
-        usable_lines(rows, images, charset)[0] for rows in (corrected[:held_out], corrected[held_out:])
-    )
+    validation, _ = usable_lines("validation", corrected[:held_out], images, charset)
+    training, _ = usable_lines("train", corrected[held_out:], images, charset)
     settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=2e-3, **start.shape)
     network, _ = train(settings, charset, training, validation, start=start)
     return Recognizer.of(network, charset, start.height)
