@@ -4,7 +4,6 @@ Where a process is alone, what is told or shared stays as it is.
 """
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -14,15 +13,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 Told = TypeVar("Told")
-
-
-def start(count: int, module: str) -> None:
-    """Become `torchrun`, which starts this module with the same arguments in so many processes, unless it did that
-    already, or one is enough.
-    """
-    if count > 1 and not dist.is_torchelastic_launched():
-        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", module]
-        os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:]])
 
 
 @contextmanager

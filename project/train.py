@@ -1,12 +1,34 @@
 """Entry point `train`: one training run on any data, in one process or several."""
 
 import json
+import sys
 
 import click
+import torch.distributed
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from project import dataset, entry_point, experiment, processes
 from project.lines import load_data
 from project.settings import Settings
+
+
+def launch(count: int) -> None:
+    """Let `torchrun` start this entry point with the same arguments in so many processes, and wait for their end.
+
+    SystemExit, with its exit code, if one of them fails, which has said why; ChildProcessError if a signal ends one.
+    """
+    options = ["--standalone", f"--nproc-per-node={count}", "-m", "project.train"]
+    try:
+        torchrun.run(torchrun.parse_args([*options, *sys.argv[1:]]))
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            raise ChildProcessError(f"process {number} was ended by {failure.signal_name()}") from error
+        sys.exit(failure.exitcode)
+    except SignalException as error:
+        raise KeyboardInterrupt from error
 
 
 @click.command()
@@ -18,7 +40,9 @@ from project.settings import Settings
     "--processes", "count", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."
 )
 def main(data: str, epochs: int, start_from: str, seed: int, count: int) -> None:
-    processes.start(count, "project.train")
+    if count > 1 and not torch.distributed.is_torchelastic_launched():
+        launch(count)
+        return
     entry_point.leave_run()
     rate = Settings.learning_rate / (4 if start_from else 1)  # gently, where something is known already
     start = experiment.start_of(start_from)

@@ -94,15 +94,20 @@ def versions():
     return {int(version.version): version.run_id for version in found}
 
 
+def train_together(checkout, table):
+    """`mlflow run . -e train` on two processes."""
+    command = [*MLFLOW, "run", str(checkout), "-e", "train", "--env-manager", "local", "--experiment-name", "mlp"]
+    command += ["-P", f"data={table}", "-P", "epochs=2", "-P", "processes=2"]
+    return subprocess.run(command, cwd=table.parent, capture_output=True, text=True)
+
+
 def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, tmp_path):
     rows = [(f"{number}.png", text) for number, text in enumerate(("a", "boat", "table", "lot") * 10)]
     for name, text in rows:
         Image.fromarray(255 - written(text, CHARSET).image[0]).save(tmp_path / name)
     pd.DataFrame(rows, columns=["image", "text"]).to_csv(tmp_path / "lines.csv", index=False)
     before = versions()
-    command = [*MLFLOW, "run", str(checkout), "-e", "train", "--env-manager", "local", "--experiment-name", "mlp"]
-    command += ["-P", f"data={tmp_path}/lines.csv", "-P", "epochs=2", "-P", "processes=2"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    ran = train_together(checkout, tmp_path / "lines.csv")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (figures,) = (json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{"))
     assert figures["epochs"] == 2
@@ -111,3 +116,10 @@ def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, t
     runs = mlflow.search_runs(search_all_experiments=True, filter_string="run_name = 'train'", output_format="list")
     assert [run.info.run_id for run in runs] == [run_id]
     assert len(mlflow.MlflowClient().get_metric_history(run_id, "val_cer")) == 2
+
+
+def test_what_fails_in_two_processes_is_told_in_words(checkout, tracking_server, tmp_path):
+    ran = train_together(checkout, tmp_path / "gone.csv")
+    assert ran.returncode == 1
+    assert f"{tmp_path}/gone.csv" in ran.stderr
+    assert "Traceback" not in ran.stderr
