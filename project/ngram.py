@@ -68,7 +68,7 @@ class NGram:
         tensors = {"classes": np.array(counts.classes), "discounts": counts.discounts}
         tensors |= {f"keys_{length}": keys for length, keys in enumerate(counts.keys, start=1)}
         tensors |= {f"counts_{length}": seen.astype(np.uint32) for length, seen in enumerate(counts.counts, start=1)}
-        safetensors.numpy.save_file(tensors, path)
+        Path(path).write_bytes(safetensors.numpy.save(tensors))  # `save_file` lets nobody else read the file
 
     @classmethod
     def load(cls, path: str | Path) -> "NGram":

@@ -97,7 +97,7 @@ class Recognizer:
         settings = {"charset": self.charset.characters, "height": self.height}
         settings["calibrations"] = {decoder: asdict(calibration) for decoder, calibration in self.calibrations.items()}
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as beside:
-            safetensors.numpy.save_file(self.weights, Path(beside, "weights.safetensors"))
+            Path(beside, "weights.safetensors").write_bytes(safetensors.numpy.save(self.weights))  # as in `NGram.save`
             if self.language:
                 settings["language"] = {"weight": self.language.weight, "bonus": self.language.bonus}
                 self.language.ngram.save(Path(beside, "ngram.safetensors"))

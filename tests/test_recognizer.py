@@ -47,6 +47,7 @@ def tuned(recognizer):
 def test_a_language_model_and_a_calibration_are_saved_with_it(tuned, pictures, tmp_path):
     tuned.save(tmp_path)
     assert (tmp_path / "ngram.safetensors").exists()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1  # who may read one, may read all
     loaded = Recognizer.load(tmp_path)
     images = [loaded.line_image(picture) for picture in pictures]
     for decoder in DECODERS:
