@@ -63,8 +63,8 @@ def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_fro
     entry_point.leave_run()
     start = experiment.start_of(start_from)
     settings = Settings(
-        seed, epochs=epochs, patience=epochs, minutes=minutes, learning_rate=4e-3, start_from=start_from,
-        parts=1, batch_width=7168, augmentation=0.5, dropout=0,  # on one core, as the base in project/base was trained
+        seed, epochs=epochs, patience=epochs, minutes=minutes, start_from=start_from,
+        learning_rate=Settings.learning_rate / (4 if start else 1),  # gently, where something is known already
         **(start.shape if start else SHAPE),
     )  # fmt: skip
     data_set = load_data(
