@@ -61,14 +61,15 @@ def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path) ->
             if len(found) == len(names):
                 break
     lines = lines[lines["source"].isin(found)]
-    table = pd.DataFrame({"image": f"{folder.name}/" + lines["source"].map(names), "text": "", "read": lines["text"]})
+    lines = lines.assign(image=f"{folder.name}/" + lines["source"].map(names), read=lines["text"], text="")
+    table = lines[["image", "text", "read", "confidence", "source"]]
     cells = table.assign(address=table["image"].map(quote))[["address", "read", "image"]].map(html.escape)
     items = "\n".join(LINE.format(**line) for line in cells.to_dict("records"))
     page = PAGE.read_text("utf-8").replace("{table}", html.escape(review.name)).replace("{lines}", items)
     with replaced(review.with_suffix(".html")) as path:
         path.write_text(page, "utf-8")
     with replaced(review) as path:  # with the mark by which spreadsheets know UTF-8
-        table.join(lines[["confidence", "source"]]).to_csv(path, index=False, encoding="utf-8-sig")
+        table.to_csv(path, index=False, encoding="utf-8-sig")
     with (parts / HANDED_OUT).open("a", encoding="utf-8") as file:
         file.writelines(f"{source}\n" for source in lines["source"])
     return len(lines)

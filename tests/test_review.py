@@ -43,7 +43,8 @@ def handed_out(pictures, parts, tmp_path):
             "source": [str(pictures / name) for name in read],
             "text": read.values(),
             "confidence": [0.1, 0.2, 0.3, 0.4, 0.5],
-        }
+        },
+        index=[0, 0, 1, 0, 1],  # as each part of an archive counts its own
     )
     table = tmp_path / "to correct" / "day #1.csv"
     assert review.write_review(str(pictures), lines, table, parts) == 3
