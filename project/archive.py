@@ -92,6 +92,17 @@ def read_keys(parts: Path) -> np.ndarray:
     return np.sort(np.concatenate([end, *(keys(batch["source"].to_pylist()) for batch in batches)]))
 
 
+def forget_failed(parts: Path) -> None:
+    """Take the pictures that could not be read out of the parts, for them to be tried again: they may be whole now."""
+    failed = ds.field("error").is_valid()
+    for part in table_of(parts).get_fragments():
+        if part.count_rows(filter=failed):
+            path = Path(part.path)
+            path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Spark's, of what the part was
+            with replaced(path) as beside:
+                pq.write_table(part.to_table(SCHEMA, filter=~failed), beside)
+
+
 def transcribe(images: str, parts: Path, recognizer: Recognizer, model_version: int) -> None:
     """Read the pictures that `parts` lacks. images: see `dataset.stream_rows`."""
     known = read_keys(parts)

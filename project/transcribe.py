@@ -54,6 +54,7 @@ def main(
         review.check_place(Path(table), images, parts, Path(output))
     version = registry.find_version(model_version, registry.READER_NAME)
     with archive.locked(parts):
+        archive.forget_failed(parts)
         before, started = archive.count(parts), time.monotonic()
         transcribe(images, parts, version, engine, master)
         seconds = time.monotonic() - started

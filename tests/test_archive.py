@@ -91,6 +91,18 @@ def test_a_second_call_reads_only_what_is_missing(pictures, parts, recognizer):
     assert list(table.loc[table["model_version"] == 2, "source"]) == [str(pictures / "a new one.png")]
 
 
+def test_a_picture_that_could_not_be_read_is_tried_again(pictures, parts, recognizer):
+    archive.transcribe(str(pictures), parts, recognizer, model_version=1)
+    shutil.copy(pictures / "0.png", pictures / "cut.PNG")
+    archive.forget_failed(parts)
+    archive.transcribe(str(pictures), parts, recognizer, model_version=2)
+    table = read_all(parts).set_index("source")
+    assert len(table) == 6
+    assert table["text"][f"{pictures}/cut.PNG"] == table["text"][f"{pictures}/0.png"]
+    assert [Path(source).name for source in table.index[table["error"].notna()]] == ["note.jpg"]
+    assert set(table.index[table["model_version"] == 2]) == {f"{pictures}/cut.PNG", f"{pictures}/note.jpg"}
+
+
 def test_a_part_that_was_deleted_is_read_again_and_the_others_stay(pictures, parts, recognizer, monkeypatch):
     monkeypatch.setattr(archive, "PART", 2)
     archive.transcribe(str(pictures), parts, recognizer, model_version=1)
