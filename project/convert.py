@@ -23,7 +23,7 @@ from project.images import MIN_SIDE, Region, read_picture
 COLUMNS = ("text", "writer", "page")  # the split is the name of the file
 ROW_GROUP = 256  # lines that are in memory with their pictures, here and in who reads the tables
 CARD = """---
-pretty_name: {name}
+pretty_name: {quoted_name}
 task_categories: [image-to-text]
 ---
 # {name}
@@ -64,7 +64,8 @@ def convert(data: str, output: Path, seed: int) -> dict[str, int]:
         leaks.to_csv(folder / "leaks.csv", index=False)
         seen, wanted = (set().union(*rows.loc[chosen, "text"]) for chosen in (rows["split"] == "train", slice(None)))
         card = CARD.format(
-            name=output.name, data=data, seed=seed, day=datetime.now(UTC).date(), splits=split_table(rows, origins),
+            name=output.name, quoted_name=json.dumps(output.name, ensure_ascii=False),
+            data=data, seed=seed, day=datetime.now(UTC).date(), splits=split_table(rows, origins),
             rejected=len(rejected), rows=len(rejected) + len(rows), leaks=len(leaks),
             unseen=" ".join(sorted(wanted - seen)) or "none",
         )  # fmt: skip

@@ -54,8 +54,8 @@ def test_what_is_converted_is_read_as_before_and_its_splits_are_kept(tmp_path):
 
 def test_it_is_a_data_set_to_the_library_of_the_hugging_face_hub(tmp_path):
     lines(60).to_parquet(tmp_path / "lines.parquet")
-    counts = convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=0)
-    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=tmp_path / "cache")
+    counts = convert(str(tmp_path / "lines.parquet"), tmp_path / "@home: letters", seed=0)
+    loaded = datasets.load_dataset(str(tmp_path / "@home: letters"), cache_dir=tmp_path / "cache")
     assert {split: len(rows) for split, rows in loaded.items()} == {
         s: counts[s] for s in ("train", "validation", "test")
     }

@@ -131,6 +131,11 @@ def test_a_table_with_a_column_split_is_taken_at_its_word_and_an_empty_cell_mean
     assert list(rows["split"]) == ["train", "train", "validation", "test", "test", "train"]
 
 
+def test_a_column_split_counts_before_the_name_of_its_table(tmp_path):
+    written(tmp_path / "train.csv", table(4, image="a.png", split=["validation", "", "train", "test"]))
+    assert list(read_data_set(tmp_path)["split"]) == ["validation", "train", "train", "test"]
+
+
 def test_held_out_splits_are_a_tenth_of_the_lines_and_of_writers_that_are_in_no_other(tmp_path, caplog):
     written(tmp_path / "train.parquet", table(lines=300, writers=30))
     rows = read_data_set(tmp_path)
@@ -353,6 +358,7 @@ def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
          ["train", "train", "test"]),  # the Hugging Face hub
         (["split=test/part-0.parquet", "split=train/part-0.parquet"], ["test", "train"]),  # Apache Spark
         (["train/part-0.csv", "validation/part-0.csv"], ["train", "validation"]),
+        (["test.csv/part-0.csv", "train.parquet/part-0.snappy.parquet"], ["test", "train"]),
     ],
 )  # fmt: skip
 def test_a_folder_of_shards_is_one_data_set(tmp_path, names, splits):

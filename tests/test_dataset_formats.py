@@ -56,6 +56,15 @@ def test_a_transcription_beside_a_picture_is_its_text(tmp_path):
     assert list(rows["source"]) == list(rows["image"])
 
 
+def test_folders_are_entered_through_links_and_each_of_them_once(tmp_path):
+    write(tmp_path, {"box/a.png": png(), "box/a.gt.txt": "a", "scans/b.png": png(), "scans/b.gt.txt": "b"})
+    (tmp_path / "scans/box").symlink_to(tmp_path / "box")
+    (tmp_path / "box/back").symlink_to(tmp_path / "scans")
+    assert list(read_rows(tmp_path / "scans")["text"]) == ["b", "a"]
+    pictures = [row.image for row in stream_rows(str(tmp_path / "scans"), labelled=False)]
+    assert pictures == [f"{tmp_path}/scans/b.png", f"{tmp_path}/scans/box/a.png"]
+
+
 def test_of_several_pictures_of_a_line_one_is_read(tmp_path):
     write(tmp_path, {"01.bin.png": png(), "01.nrm.png": png(), "01.gt.txt": "as OCRopus names them"})
     rows = read_rows(tmp_path)
@@ -378,6 +387,10 @@ def test_what_is_wrong_with_a_data_set_of_the_hub_is_named(tmp_path, hub_cache):
     pd.DataFrame({"image": ["a.png"], "label": ["x"]}).to_parquet(tmp_path / "labels/train.parquet")
     with pytest.raises(ValueError, match=r"labels:train has no column text; its columns are \['image', 'label'\]"):
         read_rows(f"hf:{tmp_path}/labels")
+    (tmp_path / "numbers").mkdir()
+    pd.DataFrame({"image": [1], "text": ["x"]}).to_parquet(tmp_path / "numbers/train.parquet")
+    with pytest.raises(ValueError, match=r"numbers:train has no pictures in its column image: "):
+        read_rows(f"hf:{tmp_path}/numbers")
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/train.parquet").write_bytes((tmp_path / "dev/dev.parquet").read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"data: hf:.*/cut cannot be loaded: "):

@@ -1,7 +1,9 @@
 """Folders of line pictures with a `.gt.txt` file beside each: what kraken, Tesseract and OCR-D train on."""
 
+import logging
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from PIL import Image
@@ -14,18 +16,39 @@ TEXT = ".gt.txt"
 PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
+log = logging.getLogger(__name__)
+
+
+def files_in(folder: Path, hidden: str = ".") -> Iterator[Path]:
+    """The files in a folder and below, in the order of their names, through links too; but for names that begin with
+    one of the `hidden` characters. A folder that may not be read is passed over, and the log says so.
+
+    Of the files only the names in one folder are in memory.
+    """
+    entered = set()
+    for parent, folders, names in os.walk(folder, onerror=_tell_unreadable, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in entered:  # by a link to where we have been
+            folders.clear()
+            continue
+        entered.add(place)
+        folders[:] = sorted(name for name in folders if name[0] not in hidden)
+        yield from (Path(parent, name) for name in sorted(names) if name[0] not in hidden)
+
+
+def _tell_unreadable(error: OSError) -> None:
+    log.warning("%s: passed over: %s", told(Path(error.filename)), error.strerror)
+
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """The files in a folder and below, in any order, without what is hidden."""
-    for path in folder.rglob(pattern):
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
-            yield path
+    """The files in a folder and below whose names are like the pattern, without what is hidden."""
+    return (path for path in files_in(folder) if fnmatchcase(path.name, pattern))
 
 
 def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
     """A sub-folder `train`, `validation` or `test` of `folder` is a split; folders in it, or other ones, are a page."""
     parts = path.relative_to(folder).parent.parts
-    split = SPLIT_NAMES.get(parts[0], "") if parts else ""
+    split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
     return split, told("/".join(parts[1:] if split else parts))
 
 
@@ -52,14 +75,11 @@ def read_pairs(folder: Path) -> Iterator[Row]:
 
 def read_pictures(folder: Path) -> Iterator[Row]:
     """A row without a text for each picture, folder by folder, but for names with "." or "_" in front, which Apache
-    Spark does not see either. Only the names in one folder are in memory.
+    Spark does not see either.
     """
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name[0] not in "._" and path.suffix.lower() in PICTURES:
-                yield Row(str(path), "", source=told(path))
+    for path in files_in(folder, hidden="._"):
+        if path.suffix.lower() in PICTURES:
+            yield Row(str(path), "", source=told(path))
 
 
 def _pair(picture: Path | None, text: Path | None) -> Row:

@@ -24,6 +24,9 @@ def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
         lines = lines.select_columns(
             [column for column in COLUMNS if column in lines.column_names and column != "split"]
         )
-        lines = lines.cast_column("image", datasets.Image(decode=False))
+        try:
+            lines = lines.cast_column("image", datasets.Image(decode=False))
+        except Exception as error:  # of Arrow, NumPy, the library itself
+            raise ValueError(f"data: {table.name} has no pictures in its column image: {error}") from error
         for start in range(0, len(lines), AT_ONCE):
             yield from rows_of(lines[start : start + AT_ONCE], table, start)

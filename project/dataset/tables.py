@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from project.charset import normalize
+from project.dataset.folders import files_in
 from project.dataset.rows import SPLIT_NAMES, SPLITS, Row
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
@@ -52,7 +52,7 @@ def find_tables(data: str) -> list[Table]:
     """The tables at a path or an address: of a file, a folder, or a pattern with `*`; training first.
 
     In a folder the shards count: `train.csv`, `data/train-00000-of-00004.parquet` as the Hugging Face hub has them,
-    `part-0.parquet`, `test/part-0.parquet` or `split=test/part-0.parquet` as Apache Spark writes them.
+    `part-0.parquet`, and the same in a folder `test`, `test.parquet` or `split=test`, as Apache Spark writes them.
     ValueError says in words why nothing can be reached: no such place, an unknown protocol, a package or credentials
     that are missing.
     """
@@ -82,8 +82,7 @@ def _tables_in(filesystem: fsspec.AbstractFileSystem, root: str) -> list[str]:
     """
     if not isinstance(filesystem, LocalFileSystem):
         return filesystem.find(root)
-    walked = ((parent, name) for parent, _, names in os.walk(root) for name in names)
-    return [Path(parent, name).as_posix() for parent, name in walked if name.endswith(SUFFIXES)]
+    return [path.as_posix() for path in files_in(Path(root)) if path.name.endswith(SUFFIXES)]
 
 
 def shard_name(path: str) -> str:
@@ -92,7 +91,8 @@ def shard_name(path: str) -> str:
     shard = SHARD.match(name)
     if not shard or any(folder.startswith((".", "_")) for folder in folders):  # what Spark and others leave beside
         return ""
-    named = (name.removeprefix("split=") for name in (shard[1], *folders))
+    stems = (name[: -len(suffix)] if (suffix := PurePosixPath(name).suffix) in SUFFIXES else name for name in folders)
+    named = (name.removeprefix("split=") for name in (shard[1], *stems))
     return next((SPLIT_NAMES[name] for name in named if name in SPLIT_NAMES), "part" if shard[1] == "part" else "")
 
 
@@ -103,7 +103,8 @@ def _address(filesystem: fsspec.AbstractFileSystem, path: str, data: str) -> str
 
 
 def read_table(table: Table) -> Iterator[Row]:
-    """The rows of a table, in bounded memory: `image` as bytes or as an absolute path.
+    """The rows of a table, in bounded memory: `image` as bytes or as an absolute path. A split that a row names counts
+    before that of the file's name.
 
     A picture behind an address is fetched; where that fails, the row says so. ValueError if it is not such a table.
     """
@@ -158,7 +159,7 @@ def rows_of(columns: dict[str, list], table: Table, before: int) -> list[Row]:
     writers, pages, splits = ([*map(_string, columns.get(name, empty))] for name in ("writer", "page", "split"))
     if unknown := {table.split, *splits} - {*SPLIT_NAMES, ""}:
         raise WrongTable(f"data: {table.name} names the splits {sorted(unknown)}; allowed are {', '.join(SPLITS)}")
-    splits = [SPLIT_NAMES.get(name, "") for name in ([table.split] * len(empty) if table.split else splits)]
+    splits = [SPLIT_NAMES.get(name or table.split, "") for name in splits]
     pictures = [_picture(cell, table) for cell in columns["image"]]
     texts = [normalize(_string(cell)) for cell in columns.get("text", empty)]
     sources = [f"{table.name}:{number}" for number in range(before + 1, before + 1 + len(empty))]
