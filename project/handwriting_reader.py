@@ -32,7 +32,8 @@ class HandwritingReader(mlflow.pyfunc.PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
     ) -> pd.DataFrame:
-        return pd.DataFrame(self.answers(list(model_input["image"]), params), columns=COLUMNS)
+        answers = self.answers(list(model_input["image"]), params)
+        return pd.DataFrame(answers, model_input.index, columns=COLUMNS)  # each beside its picture
 
     def answers(self, pictures: Sequence, params: dict) -> list[dict]:
         """The rows of that table, without the time that a table takes: for `invocation`."""

@@ -64,6 +64,12 @@ def test_the_characters_stand_where_they_are_in_the_picture(reader):
     assert larger[0]["start"] == pytest.approx(2 * here[0]["start"], abs=12)
 
 
+def test_each_answer_stands_beside_its_picture(reader):
+    some = pd.DataFrame({"image": [encoded(), b""]}, index=[7, 3])  # rows that were chosen from a table
+    assert list(reader.predict(some)["error"] == "") == [True, False]
+    assert list(reader.predict(some).index) == [7, 3]
+
+
 def test_other_readings_are_told_when_asked_for_best_first(reader):
     assert read(reader, encoded())["alternatives"][0] == []
     line = read(reader, encoded(), decoder="beam", alternatives=3).iloc[0]
