@@ -6,6 +6,7 @@ request is said without repeating what was sent.
 
 import gc
 import io
+import itertools
 import logging
 import os
 import signal
@@ -107,6 +108,8 @@ def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
     if form not in ("inputs", "instances") or not isinstance(content, list):
         raise Refused(400, f'this model takes {{"inputs": a list of shape {spec.shape}}}')
     check_rows(content)
+    if holds_text(content):
+        raise Refused(400, "inputs must be numbers, and not texts")
     try:
         array = np.array(content)
     except (ValueError, OverflowError):
@@ -117,6 +120,16 @@ def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
     if array.ndim != len(spec.shape) or wanted != list(array.shape):
         raise Refused(400, f"inputs must have the shape {spec.shape}, got {array.shape}")
     return array.astype(spec.type)
+
+
+def holds_text(content: list) -> bool:
+    """Whether there is a string in nested lists: NumPy would give every number as much memory as the longest."""
+    while content:
+        kinds = set(map(type, content))
+        if str in kinds:
+            return True
+        content = list(itertools.chain.from_iterable(one for one in content if isinstance(one, list)))
+    return False
 
 
 def pictures(form: str, content: object, column: str) -> list[bytes | str]:

@@ -197,6 +197,7 @@ def test_what_the_reader_does_not_take_is_refused_in_words(reader, body, status,
         ([[[[{}] * 9] * 9]], 400, "must be numbers"),
         ([[[[None] * 9] * 9]], 400, "must be numbers"),
         ([[[["12"] * 9] * 9]], 400, "must be numbers"),
+        ([["a" * 100_000] + ["b"] * 50_000], 400, "and not texts"),  # 20 GB, if they were an array
         ([[[[256] * 9] * 9]], 400, "must be from 0 (black) to 255"),
         ([[[[10**400] * 9] * 9]], 400, "not JSON"),
         ([], 400, "no rows"),
