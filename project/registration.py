@@ -21,7 +21,7 @@ from project.decoding import BEAM_WIDTH
 from project.files import BASE, TEST_INPUTS
 from project.images import MIN_SIDE, read_picture
 from project.recognizer import Recognizer
-from project.registry import MODEL_NAME, READER_NAME, set_alias
+from project.registry import MODEL_NAME, READER_NAME, known_versions, set_alias
 
 REQUIREMENTS = ("joblib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
 
@@ -104,9 +104,9 @@ def register_base() -> ModelVersion:
     digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
     client = mlflow.MlflowClient()
     versions = client.search_model_versions(f"name = '{MODEL_NAME}' and tag.weights_digest = '{digest}'")
-    if versions:
-        version = versions[0]
-    else:
+    readers = known_versions(client, READER_NAME)  # somebody may have deleted one
+    version = next((version for version in versions if int(version.tags.get(READER_NAME, 0)) in readers), None)
+    if not version:
         example = read_picture(min(TEST_INPUTS.glob("*.png")))
         description = "Reads real hands, English and French: the base model that comes with the project."
         version = register(Recognizer.load(BASE), example, description, {"run_name": "base", "weights_digest": digest})

@@ -52,10 +52,13 @@ def known_versions(client: MlflowClient, model_name: str) -> list[int]:
 
 
 def set_alias(version: ModelVersion, alias: str) -> None:
-    """Give an alias to a version and to its twin (see `registration`): of both models it means the same weights."""
+    """Give an alias to a version and to its twin (see `registration`): of both models it means the same weights.
+    Where somebody deleted the twin, to the version alone.
+    """
     client = MlflowClient()
     twin_name = TWINS[version.name]
-    if twin := client.get_model_version(version.name, version.version).tags.get(twin_name):
+    twin = client.get_model_version(version.name, version.version).tags.get(twin_name)
+    if twin and int(twin) in known_versions(client, twin_name):
         client.set_registered_model_alias(twin_name, alias, twin)
     client.set_registered_model_alias(version.name, alias, version.version)
 

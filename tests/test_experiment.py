@@ -138,36 +138,51 @@ def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):
     assert run.info.status == "FAILED"
 
 
-def test_the_champion_is_the_best_version_of_the_same_data(data, twins):
+def as_read(run, cer, version=None):
+    """The run, had it this CER on the validation split; and this version."""
+    return dataclasses.replace(run, figures=run.figures | {"val_cer": cer}, version=version or run.version)
+
+
+def test_the_champion_is_the_best_of_the_runs_and_the_champion_before_them(data, twins):
     client = mlflow.MlflowClient()
-    best = twins[1].version
-    client.set_model_version_tag(registry.MODEL_NAME, best.version, "val_cer", "0.001")
-    assert experiment.crown(twins, data).version == best.version
-    other = client.create_model_version(
-        registry.MODEL_NAME, best.source, tags={"data_digest": "of other data", "val_cer": "0.0001"}
-    )
-    assert experiment.crown(twins, data).version == best.version
-    assert registry.find_version("champion").version == best.version
-    assert registry.find_version("latest").version == other.version
+    first, second = twins
+    assert experiment.crown([as_read(first, 0.2), as_read(second, 0.1)], data).version == second.version.version
+    assert registry.find_version("champion").version == second.version.version
+    client.set_model_version_tag(registry.MODEL_NAME, second.version.version, "val_cer", "0.1")
+    assert experiment.crown([as_read(first, 0.2)], data).version == second.version.version
+    assert experiment.crown([as_read(first, 0.05)], data).version == first.version.version
+    client.set_model_version_tag(registry.MODEL_NAME, first.version.version, "val_cer", "0.05")
+    registry.set_alias(second.version, "champion")  # rolled back: the better one was no good in use
+    third = client.create_model_version(registry.MODEL_NAME, second.version.source)
+    assert experiment.crown([as_read(first, 0.2, third)], data).version == second.version.version
+    assert registry.find_version("latest").version == third.version
+    client.delete_model_version(third.name, third.version)
 
 
 @pytest.mark.parametrize("height", [SETTINGS.height, 40])  # of these data's line images, not of the champion's
 def test_a_champion_of_other_data_stays_if_it_reads_these_better(table, twins, height):
     data = load_data(str(table), height=height, seed=1, synthetic_lines={})
-    client, these = mlflow.MlflowClient(), dataclasses.replace(data, digest="these")
-
-    def version(digest, cer):
-        tags = {"data_digest": digest, "val_cer": cer}
-        return client.create_model_version(registry.MODEL_NAME, twins[0].version.source, tags=tags)
-
-    champion = version("others", "0")
-    worse = version("these", "100")  # what the champion reads here lies between this and the next
-    registry.set_alias(champion, "champion")
-    assert experiment.crown([], these).version == champion.version
-    better = version("these", "-1")
-    assert experiment.crown([], these).version == better.version
-    for made in (champion, worse, better):
+    client, source = mlflow.MlflowClient(), twins[0].version.source
+    champion = client.create_model_version(registry.MODEL_NAME, source, tags={"data_digest": "others", "val_cer": "0"})
+    other = client.create_model_version(registry.MODEL_NAME, source)
+    registry.set_alias(champion, "champion")  # what it reads here lies between the next two
+    assert experiment.crown([as_read(twins[0], 100, other)], data).version == champion.version
+    assert experiment.crown([as_read(twins[0], -1, other)], data).version == other.version
+    for made in (champion, other):
         client.delete_model_version(made.name, made.version)
+
+
+def test_where_a_twin_was_deleted_its_version_has_the_alias_alone_and_the_base_is_registered_anew(store):
+    client, version = mlflow.MlflowClient(), register_base()
+    reader = version.tags[registry.READER_NAME]
+    client.delete_model_version(registry.READER_NAME, reader)
+    registry.set_alias(version, "favourite")
+    assert registry.find_version("favourite").version == version.version
+    again = register_base()
+    assert again.version != version.version
+    assert (
+        str(registry.find_version("base", registry.READER_NAME).version) == again.tags[registry.READER_NAME] != reader
+    )
 
 
 def test_a_run_can_start_from_a_registered_version(data, twins):
