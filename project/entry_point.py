@@ -4,7 +4,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -14,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from project.tracking import impatient
 
 PORT = click.IntRange(1, 65535)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, what `mlflow run` sends, a terminal that is closed
 
 log = logging.getLogger(__name__)
 
@@ -40,22 +43,31 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """On Ctrl-C the process gets SIGINT, and `mlflow run` sends SIGTERM after it: that is one KeyboardInterrupt, and
     what follows it is not interrupted again.
     """
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in ENDING:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
+def when_ended(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Have `handler` called when we are to end; `nohup` keeps its meaning."""
+    for one in ENDING:
+        if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, handler)
+
+
 def run(name: str, command: click.Command) -> None:
-    """Run a command with the process's arguments, and exit: 0, 1 after an error, 130 after Ctrl-C or SIGTERM.
+    """Run a command with the process's arguments, and exit: 0, 1 after an error, 130 after Ctrl-C or its like.
 
     An error that the user can mend is one line on stderr; its trace is in the log. Any other shows its trace too.
     After Ctrl-C the MLflow run of `mlflow run` is KILLED.
     """
-    start_log(name)
+    try:
+        start_log(name)
+    except OSError as error:
+        sys.exit(f"{name}: log.log cannot be written in {Path.cwd()}: {error.strerror}")
     log.info("started: %s", " ".join(sys.argv[1:]))
     run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may let go of it
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, interrupt)
+    when_ended(interrupt)
     try:
         command.main(standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):

@@ -10,6 +10,7 @@ import mlflow
 import nbformat
 import papermill
 from mlflow.exceptions import MlflowException
+from nbclient.exceptions import DeadKernelError
 
 from project import dataset, entry_point, registry
 from project.tracking import impatient
@@ -55,6 +56,8 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
                 NOTEBOOK, executed, parameters, kernel_name="python3", cwd=NOTEBOOK.parent,
                 progress_bar=False, log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
+        except DeadKernelError as error:
+            raise ValueError("the notebook's process died (out of memory?); the same command goes on") from error
         except papermill.PapermillExecutionError as error:
             raise ValueError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:

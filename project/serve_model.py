@@ -1,7 +1,6 @@
 """Entry point `serve_model`: serve a registered version."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -31,8 +30,7 @@ def serve(model: str, host: str, port: int, workers: int) -> int:
     command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
     environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.terminate())
+    entry_point.when_ended(lambda *_: server.terminate())
     parent = os.getppid()
     while True:
         try:
@@ -56,7 +54,7 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
     with tempfile.TemporaryDirectory() as folder:
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
         code = serve(model, host, port, workers)
-    if code not in (0, -signal.SIGINT, -signal.SIGTERM):
+    if code not in (0, *(-one for one in entry_point.ENDING)):
         raise ValueError(f"the server ended with code {code}; what it printed above says why")
 
 

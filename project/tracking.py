@@ -58,7 +58,8 @@ def start_run(name: str, question: str, checkpoint: Path) -> str:
     """
     kept = checkpoint.with_suffix(".run")
     if kept.exists():
-        for run in mlflow.search_runs(filter_string=f"tags.{MARK} = '{kept.read_text()}'", output_format="list"):
+        of_mark = f"tags.{MARK} = '{kept.read_text()}'"
+        for run in mlflow.search_runs(filter_string=of_mark, search_all_experiments=True, output_format="list"):
             return mlflow.start_run(run.info.run_id, log_system_metrics=True).info.run_id
     forget(checkpoint)  # of a run that was deleted
     with replaced(kept) as path:
