@@ -107,7 +107,7 @@ def main(data: str, minutes: float, threads: int, names: tuple[str, ...], output
             rows[name] = figures | {"variant": name}
             print(f"{name}: {figures}", flush=True)
         columns = ["variant", "val_cer", "train_lines_per_s", "epochs"]
-        table = pd.DataFrame(rows.values())[columns].sort_values("val_cer")
+        table = pd.DataFrame(rows.values())[columns].astype({"epochs": int}).sort_values("val_cer")
         figure = draw(table, budget)
         mlflow.log_figure(figure, "ablation.png")
         mlflow.log_text(table.to_csv(index=False), "ablation.csv")
