@@ -82,12 +82,16 @@ def test_a_line_reads_the_same_alone_and_in_any_batch(engines):
 def test_the_base_model_reads_as_torch_does_with_twice_the_digits():
     base = Recognizer.load(BASE)
     images = [base.line_image(read_picture(picture)) for picture in sorted(TEST_INPUTS.glob("*.png"))]
-    exact = CRNN.of(base.weights).double()
+    single, double = CRNN.of(base.weights), CRNN.of(base.weights).double()
     for image, answered in zip(images, base.log_probs(images), strict=True):
-        padded, widths = batch([image])
+        padded, widths = map(torch.from_numpy, batch([image]))
         with torch.inference_mode():
-            expected, _ = exact(torch.from_numpy(padded).double(), torch.from_numpy(widths))
-        assert np.abs(answered - expected[: len(answered), 0].numpy()).max() < 1e-4
+            log_probs, _ = single(padded, widths)
+            expected, _ = double(padded.double(), widths)
+        expected = expected[: len(answered), 0].numpy()
+        own_error = np.abs(log_probs[: len(answered), 0].numpy() - expected).max()  # of float32, in torch itself
+        assert np.abs(answered - expected).max() < max(1e-4, 2 * own_error)
+        assert own_error < 1e-3
 
 
 def test_the_graph_is_valid_onnx():

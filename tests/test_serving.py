@@ -389,7 +389,14 @@ def test_the_workers_share_the_cores(workers):
     assert threads == max(1, joblib.cpu_count() // workers)
 
 
-@pytest.mark.parametrize(("ended", "number"), [(0, signal.SIGKILL), (1, signal.SIGINT), (1, signal.SIGHUP)])
+HANG_UP = pytest.param(
+    1,
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="under nohup it is ignored"),
+)
+
+
+@pytest.mark.parametrize(("ended", "number"), [(0, signal.SIGKILL), (1, signal.SIGINT), HANG_UP])
 def test_with_serve_model_or_its_parent_all_its_processes_end(base_store, tmp_path, ended, number):
     with served(tmp_path, base_store, "cnn_text_identifier", workers=1, shell=True) as server:
         processes = server.processes()  # the shell, serve_model, uvicorn, the worker, and multiprocessing's tracker
