@@ -59,7 +59,7 @@ def run(name: str, command: click.Command) -> None:
     """Run a command with the process's arguments, and exit: 0, 1 after an error, 130 after Ctrl-C or its like.
 
     An error that the user can mend is one line on stderr; its trace is in the log. Any other shows its trace too.
-    After Ctrl-C the MLflow run of `mlflow run` is KILLED.
+    After Ctrl-C the MLflow run of `mlflow run` is KILLED; `mlflow run` itself, if it is there, then makes that FAILED.
     """
     try:
         start_log(name)
