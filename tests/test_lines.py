@@ -120,7 +120,8 @@ def test_when_every_row_can_be_used_the_list_is_empty():
 
 def test_when_no_row_can_be_used_the_first_reason_is_told():
     rows = rows_of((png(), ""), (b"no picture", "ab"))
-    with pytest.raises(ValueError, match=r"none of the 2 rows of the split train .*, the first because: lines\.csv:1"):
+    told = r"none of the 2 rows of the split train .*, the first because: lines\.csv:1: the text is empty"
+    with pytest.raises(ValueError, match=told):
         usable(rows)
     with pytest.raises(ValueError, match=r"none of the 0 rows of the split train can be used$"):
         usable(rows[:0])
