@@ -12,7 +12,7 @@ from project.decoding import DECODERS
 from project.files import replaced
 from project.lines import Data, load_data
 from project.recognizer import Recognizer
-from project.settings import Settings
+from project.settings import GENTLE, Settings
 
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"
@@ -62,10 +62,10 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, seed: int, output: str) -> None:
     entry_point.leave_run()
     start = experiment.start_of(start_from)
+    shape, rate = (start.shape, GENTLE) if start else (SHAPE, Settings.learning_rate)
     settings = Settings(
         seed, epochs=epochs, patience=epochs, minutes=minutes, start_from=start_from,
-        learning_rate=Settings.learning_rate / (4 if start else 1),  # gently, where something is known already
-        **(start.shape if start else SHAPE),
+        learning_rate=rate, **shape,
     )  # fmt: skip
     data_set = load_data(
         *dataset.named_in(data), height=settings.height, seed=seed,

@@ -39,3 +39,6 @@ class Settings:
                 raise ValueError(f"{name} must be at most {most[name]}, got {setting}")
         if self.texts and not Path(self.texts).expanduser().is_file():
             raise ValueError(f"texts: {self.texts} is not a file")
+
+
+GENTLE = Settings.learning_rate / 4  # for a training that starts from what a version knows

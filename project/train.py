@@ -11,7 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from project import dataset, entry_point, experiment, processes
 from project.lines import load_data
-from project.settings import Settings
+from project.settings import GENTLE, Settings
 
 
 def launch(count: int) -> None:
@@ -44,9 +44,8 @@ def main(data: str, epochs: int, start_from: str, seed: int, count: int) -> None
         launch(count)
         return
     entry_point.leave_run()
-    rate = Settings.learning_rate / (4 if start_from else 1)  # gently, where something is known already
     start = experiment.start_of(start_from)
-    shape = start.shape if start else {}
+    shape, rate = (start.shape, GENTLE) if start else ({}, Settings.learning_rate)
     settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate, **shape)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with processes.together():

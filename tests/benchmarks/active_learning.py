@@ -22,7 +22,7 @@ from project.charset import Charset
 from project.comparison import compare, error_rates
 from project.lines import usable_lines
 from project.recognizer import AT_ONCE, Recognizer
-from project.settings import Settings
+from project.settings import GENTLE, Settings
 from project.store import LineImages, line_images
 from project.training import train
 
@@ -49,7 +49,7 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
     charset = Charset.from_texts([*corrected["text"], start.charset.characters])
     validation, _ = usable_lines("validation", corrected[:held_out], images, charset)
     training, _ = usable_lines("train", corrected[held_out:], images, charset)
-    settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=2e-3, **start.shape)
+    settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=GENTLE, **start.shape)
     network, _ = train(settings, charset, training, validation, start=start)
     return Recognizer.of(network, charset, start.height)
 
