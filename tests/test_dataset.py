@@ -91,6 +91,11 @@ def test_what_is_missing_in_a_parquet_table_is_empty_and_a_number_is_read_as_it_
     assert list(rows["writer"]) == ["1.0", "", "2.0"]  # pandas has no missing whole numbers
     numbers = written(tmp_path / "numbers.parquet", table(3, text=[7, 42, 1999]))
     assert list(read_data_set(numbers)["text"]) == ["7", "42", "1999"]
+    bare = written(tmp_path / "bare.parquet", table(3, text=["été".encode(), b"hiver", b""]))
+    assert list(read_data_set(bare)["text"]) == ["été", "hiver", ""]
+    wrong = written(tmp_path / "wrong.parquet", table(3, text="été".encode("latin-1")))
+    with pytest.raises(ValueError, match=r"wrong\.parquet cannot be read as parquet: 'utf-8' codec"):
+        read_data_set(wrong)
 
 
 def test_the_source_names_the_file_and_the_row_counted_from_1(tmp_path):
@@ -358,6 +363,7 @@ def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
          ["train", "train", "test"]),  # the Hugging Face hub
         (["split=test/part-0.parquet", "split=train/part-0.parquet"], ["test", "train"]),  # Apache Spark
         (["train/part-0.csv", "validation/part-0.csv"], ["train", "validation"]),
+        (["Test.CSV", "Train.csv"], ["test", "train"]),
         (["test.csv/part-0.csv", "train.parquet/part-0.snappy.parquet"], ["test", "train"]),
     ],
 )  # fmt: skip

@@ -210,7 +210,7 @@ PAGE = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
         <Baseline points="20,36 120,36"/>
         <Word id="w1"><Coords points="20,20 60,20 60,40"/><TextEquiv><Unicode>Dear</Unicode></TextEquiv></Word>
         <TextEquiv index="1"><Unicode>Bear Tom</Unicode></TextEquiv>
-        <TextEquiv index="0"><Unicode>Dear  Tom</Unicode></TextEquiv>
+        <TextEquiv index=""><Unicode>Dear  Tom</Unicode></TextEquiv>
       </TextLine>
       %s
       <TextEquiv><Unicode>Dear Tom and all that the region says</Unicode></TextEquiv>

@@ -78,7 +78,7 @@ def _page_lines(root: Element) -> tuple[str, list[Line]]:
         outline = "" if coords is None else coords.get("points", "")
         if coords is not None and not outline:  # before 2013
             outline = " ".join(f"{point.get('x')},{point.get('y')}" for point in coords)
-        readings = sorted(line.iterfind("{*}TextEquiv"), key=lambda reading: int(reading.get("index", 0)))
+        readings = sorted(line.iterfind("{*}TextEquiv"), key=lambda reading: int(reading.get("index") or 0))
         text = readings[0].findtext("{*}Unicode") if readings else ""
         lines.append((line.get("id", ""), size, outline, text or ""))
     return page.get("imageFilename", ""), lines

@@ -67,7 +67,7 @@ def find_tables(data: str) -> list[Table]:
     except Exception as error:  # each protocol has errors of its own
         raise ValueError(f"data: {data} cannot be reached: {type(error).__name__}: {error}") from error
     folder = root.partition("*")[0].rpartition("/")[0] if pattern else root
-    shards = {path: shard_name(path.removeprefix(folder)) for path in paths if path.endswith(SUFFIXES)}
+    shards = {path: shard_name(path.removeprefix(folder)) for path in paths if path.lower().endswith(SUFFIXES)}
     return [
         Table(filesystem, path, _address(filesystem, path, data), shard if shard in SPLITS else "")
         for wanted in (*SPLITS, "part", *([""] if pattern else []))
@@ -82,12 +82,12 @@ def _tables_in(filesystem: fsspec.AbstractFileSystem, root: str) -> list[str]:
     """
     if not isinstance(filesystem, LocalFileSystem):
         return filesystem.find(root)
-    return [path.as_posix() for path in files_in(Path(root)) if path.name.endswith(SUFFIXES)]
+    return [path.as_posix() for path in files_in(Path(root)) if path.name.lower().endswith(SUFFIXES)]
 
 
 def shard_name(path: str) -> str:
     """The split that the path of a table in a folder names, or "part", or "" if it is no shard of a data set."""
-    *folders, name = path.strip("/").split("/")
+    *folders, name = path.lower().strip("/").split("/")
     shard = SHARD.match(name)
     if not shard or any(folder.startswith((".", "_")) for folder in folders):  # what Spark and others leave beside
         return ""
@@ -108,7 +108,7 @@ def read_table(table: Table) -> Iterator[Row]:
 
     A picture behind an address is fetched; where that fails, the row says so. ValueError if it is not such a table.
     """
-    suffix = PurePosixPath(table.path).suffix
+    suffix = PurePosixPath(table.path).suffix.lower()
     if suffix not in SUFFIXES:
         raise WrongTable(f"data: {table.name} is not one of {', '.join(SUFFIXES)}")
     before = 0
@@ -200,5 +200,9 @@ def _fetched(image: bytes | str) -> bytes | str | ValueError:
 
 
 def _string(cell: object) -> str:
-    """A cell as text; "" where it is missing, or is neither text nor a number."""
+    """A cell as text; "" where it is missing, or is neither text nor a number. Bytes are UTF-8: not every writer of
+    parquet says which of its columns are texts.
+    """
+    if isinstance(cell, bytes):
+        return cell.decode()
     return str(cell) if isinstance(cell, str | Number) and cell == cell else ""
