@@ -56,7 +56,7 @@ def convert(data: str, output: Path, seed: int) -> dict[str, int]:
         if not len(kept):
             example = f", the first because: {rejected['reason'][0]}" if len(rejected) else ""
             raise ValueError(f"data: none of the {len(rejected)} rows of {data} can be used{example}")
-        rows, origins = dataset.complete_splits(kept, data, seed)
+        rows, origins = dataset.complete_splits(kept, kept["picture"], data, seed)
         leaks = dataset.leaks(rows, rows["picture"])
         write_splits(unsplit, rows["split"], folder)
         unsplit.unlink()

@@ -156,6 +156,23 @@ def test_what_is_held_out_depends_on_the_seed_only(tmp_path):
     assert splits[0] == splits[1] != splits[2]
 
 
+@pytest.mark.parametrize(("unit", "most"), [("line", 3), ("page", 10), ("writer", 30)])
+@pytest.mark.parametrize("seed", range(5))
+def test_as_a_data_set_grows_what_was_held_out_still_is(tmp_path, unit, most, seed):
+    """600 lines, and then 60 more; a page has 10 lines, and so has a writer. `most`: of a split that grows with it,
+    so many of the old lines were trained on before, for there to be a tenth again.
+    """
+    groups = [f"{unit} {k // 10}" for k in range(660)]
+    lines = table(660, image="a.png", writer="", page="") if unit == "line" else table(660, image="a.png", writer="")
+    lines = lines.assign(**{} if unit == "line" else {unit: groups})
+    grown = read_data_set(written(tmp_path / "lines.csv", lines), seed=seed)
+    before = read_data_set(written(tmp_path / "lines.csv", lines.head(600)), seed=seed)
+    for split in ("test", "validation"):
+        old = before.loc[grown.index[:600][grown["split"][:600] == split], "split"]
+        assert len(old) >= 30
+        assert (old == "train").sum() <= most
+
+
 def test_a_split_that_is_given_is_left_as_it_is(tmp_path):
     written(tmp_path / "train.parquet", table(lines=100, writers=20))
     written(tmp_path / "test.parquet", table(lines=7, writer="the test's hand"))

@@ -43,7 +43,7 @@ def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     line. ValueError names a path, a column or a split that is not as described above.
     """
     rows = pd.concat([read_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
-    return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
+    return complete_splits(rows, rows["image"].map(fingerprint), ", ".join(map(str, data)), seed)[0]
 
 
 def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     rows = pd.concat([survey_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
     if not len(rows):
         raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
-    return complete_splits(rows, ", ".join(map(str, data)), seed)[0]
+    return complete_splits(rows, rows["picture"], ", ".join(map(str, data)), seed)[0]
 
 
 def survey_rows(data: str | Path) -> pd.DataFrame:
