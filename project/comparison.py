@@ -18,10 +18,13 @@ def compare(
     images: the line images by the rows' index, where they have been made already.
     Returns the lines that were read (`source`, `writer`, `text`, `prediction`, `confidence`, `edit_distance`, `cer`)
     and the rows that could not be (`source`, `text`, `reason`): no picture, or no text to compare with. Characters
-    that the recogniser's charset lacks count as errors. ValueError if there is none that can be read.
+    that the recogniser's charset lacks count as errors. ValueError if there is none that can be read, or if the images
+    are not as high as this recogniser's.
     """
     if not len(rows):
         raise ValueError("there are no rows to read")
+    if images and images.height != recognizer.height:
+        raise ValueError(f"the line images are {images.height} px high, but this version reads {recognizer.height} px")
     read, rejected = [], []
     for start in tqdm(range(0, len(rows), AT_ONCE), desc="reading", leave=False, mininterval=1):
         readable, line_images = [], []
