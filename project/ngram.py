@@ -15,6 +15,7 @@ import safetensors.numpy
 from project.charset import BLANK, Charset
 
 STATES = 2**16  # contexts that are kept, the most frequent ones: with 100 classes the tables take 52 MB
+CELLS = 2**23  # of a table, at most, however many classes there are: 67 MB for both
 EDGE = BLANK  # no text holds a blank, so its label marks where a line starts and ends
 
 
@@ -128,14 +129,16 @@ def occurrences(symbols: np.ndarray, classes: int, order: int) -> Iterator[np.nd
 
 
 def frequent(seen: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> list[np.ndarray]:
-    """For each length, which n-grams stay so that there are at most STATES contexts: those of frequent contexts.
+    """For each length, which n-grams stay so that the tables hold at most STATES contexts, and CELLS numbers: those of
+    frequent contexts.
 
     With a context, every shorter end of it stays too, since that was seen at least as often.
     """
     grouped = [np.unique(keys // classes, return_inverse=True)[1] for keys, _ in seen]
     totals = [np.bincount(group, times) for group, (_, times) in zip(grouped, seen, strict=True)]
     ranked = np.sort(np.concatenate(totals))
-    rarest = ranked[-STATES - 1] if len(ranked) > STATES else 0
+    most = max(1, min(STATES, CELLS // classes))
+    rarest = ranked[-most - 1] if len(ranked) > most else 0
     return [total[group] > rarest for group, total in zip(grouped, totals, strict=True)]
 
 
@@ -148,7 +151,7 @@ def tables(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     successors = np.zeros((states, classes), np.int32)
     for length, (keys, times) in enumerate(zip(counts.keys, counts.counts, strict=True)):
         if length:
-            first = rows[-1][-1] + 1
+            first = sum(map(len, contexts[:length]))
             rows.append(np.arange(first, first + len(contexts[length])))
             prefixes, labels = np.divmod(contexts[length], classes)
             successors[rows[-2][np.searchsorted(contexts[length - 1], prefixes)], labels] = rows[-1]

@@ -95,12 +95,20 @@ def test_what_is_saved_comes_back_the_same(tmp_path):
     assert (loaded.start, loaded.order) == (model.start, 4)
 
 
-def test_rare_contexts_give_way_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(ngram, "STATES", 20)
+@pytest.mark.parametrize(("most", "number"), [("STATES", 20), ("CELLS", 20 * len(CHARSET))])
+def test_rare_contexts_give_way_where_there_are_too_many(monkeypatch, most, number):
+    monkeypatch.setattr(ngram, most, number)
     model = NGram.from_texts(TEXTS, CHARSET, order=4)
     assert 1 < len(model.log_probs) <= 20
     assert np.allclose(np.exp(model.log_probs).sum(axis=1), 1, atol=1e-5)
     assert model.log_prob(CHARSET.encode("the cat")) > model.log_prob(CHARSET.encode("eht tac"))
+
+
+@pytest.mark.parametrize("texts", [["1", "2", "3"], ["12", "34", "7"]])
+def test_an_order_that_no_line_fills_says_no_more_than_one_that_fits(texts):
+    charset = Charset.from_texts(texts)
+    short, long = (NGram.from_texts(texts, charset, order) for order in (4, 6))
+    assert long.log_prob(charset.encode(texts[0])) == pytest.approx(short.log_prob(charset.encode(texts[0])))
 
 
 def test_characters_outside_the_charset_are_left_out():
