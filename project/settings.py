@@ -15,6 +15,7 @@ class Settings:
     parts: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
     batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
     learning_rate: float = 8e-3  # at the top of the schedule
+    weight_decay: float = 0.1  # times the learning rate: share of every weight that a step takes away
     height: int = 32  # px
     width: int = 128  # channels of the last convolution
     hidden: int = 128  # units of an LSTM, a direction
@@ -29,9 +30,9 @@ class Settings:
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
     def __post_init__(self):
-        least = dict.fromkeys(("seed", "augmentation", "dropout", "shortcut_weight", "short_first", "average"), 0)
-        least |= {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
-        most = {"augmentation": 5, "dropout": 0.9, "average": 0.9999}
+        may_be_none = ("seed", "weight_decay", "augmentation", "dropout", "shortcut_weight", "short_first", "average")
+        least = dict.fromkeys(may_be_none, 0) | {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "width": 4}
+        most = {"weight_decay": 1, "augmentation": 5, "dropout": 0.9, "average": 0.9999}
         for name, setting in dataclasses.asdict(self).items():
             if not isinstance(setting, str) and not setting >= least.get(name, 1):
                 raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")

@@ -81,7 +81,8 @@ def train(
     network = network.to(device, memory_format=torch.channels_last)
     network.shortcut.requires_grad_(settings.shortcut_weight > 0)
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, fused=True)
+    weights, decay = network.parameters(), settings.weight_decay
+    optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=decay, fused=True)
     kept = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
     history = done["history"]

@@ -201,6 +201,7 @@ def test_a_line_too_narrow_for_its_text_costs_nothing_rather_than_everything():
         ("augmentation", -0.5, "at least 0, got -0.5"),
         ("augmentation", math.nan, "at least 0, got nan"),
         ("augmentation", 9, "at most 5, got 9"),
+        ("weight_decay", 1.5, "at most 1, got 1.5"),
         ("dropout", 1, "at most 0.9, got 1"),
         ("average", 1, "at most 0.9999, got 1"),
     ],

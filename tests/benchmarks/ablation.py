@@ -37,6 +37,7 @@ VARIANTS: dict[str, dict[str, float]] = {
     "batches of twice the size": {"batch_width": 8192},
     "half the learning rate": {"learning_rate": 4e-3},
     "twice the learning rate": {"learning_rate": 1.6e-2},
+    "a tenth of the weight decay": {"weight_decay": 0.01},
     "no shortcut": {"shortcut_weight": 0},
     "shortcut of weight 0.1": {"shortcut_weight": 0.1},
     "no augmentation": {"augmentation": 0},
@@ -84,9 +85,10 @@ def draw(table: pd.DataFrame, title: str) -> plt.Figure:
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--variant", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="Only these.")
-@click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="A folder.")
+@click.option("--output", required=True, type=click.Path(file_okay=False), help="A folder, which is made.")
 def main(data: str, minutes: float, threads: int, names: tuple[str, ...], output: str) -> None:
     torch.set_num_threads(threads)
+    Path(output).mkdir(parents=True, exist_ok=True)
     mlflow.set_experiment(EXPERIMENT)
     budget = f"{Path(data).name}, {minutes:g} minutes, {threads} thread(s)"
     parents = mlflow.search_runs(filter_string=f"run_name = '{budget}'", output_format="list")
