@@ -1,16 +1,10 @@
-"""Which registered version is meant, and what it was made with. No torch here."""
-
-import tempfile
-from pathlib import Path
+"""Which registered version is meant."""
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-from project.decoding import LanguageModel
-from project.ngram import NGram
 
 MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
 READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
@@ -66,18 +60,3 @@ def set_alias(version: ModelVersion, alias: str) -> None:
 def version_uri(version: ModelVersion) -> str:
     """`models:/name/number`: what MLflow's own commands take."""
     return f"models:/{version.name}/{version.version}"
-
-
-def recognizer_settings(version: ModelVersion) -> dict:
-    """The version's `recognizer.json`: charset, height, and how sure its decoders are."""
-    return mlflow.artifacts.load_dict(f"{version_uri(version)}/artifacts/recognizer/recognizer.json")
-
-
-def language_model(version: ModelVersion, settings: dict) -> LanguageModel | None:
-    """The version's language model, if its `recognizer_settings` say that it has one."""
-    if "language" not in settings:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        uri = f"{version_uri(version)}/artifacts/recognizer/ngram.safetensors"
-        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-        return LanguageModel(NGram.load(path), **settings["language"])

@@ -8,9 +8,9 @@ import mlflow
 import numpy as np
 
 from project import entry_point, metrics, registry
-from project.charset import Charset
 from project.decoding import DECODERS, decode
 from project.files import PREDICTION, kept_transcription
+from project.recognizer import Recognizer
 
 
 def read_prediction(path: Path) -> list:
@@ -46,19 +46,21 @@ def log_probs_of(predictions: list, classes: int) -> np.ndarray:
 @click.option("--model-version", required=True, help="Number, latest, or alias: the version that was served.")
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(model_version: str, decoder: str) -> None:
-    version = registry.find_version(model_version)
     predictions = read_prediction(PREDICTION)
-    if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`, which decodes by itself
+    if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`
+        if decoder != "best_path":
+            raise ValueError(f"decoder {decoder}: {PREDICTION} holds texts: `handwriting_reader` decodes by itself")
         texts = [row["text"] for row in predictions]
     else:
-        settings = registry.recognizer_settings(version)
-        charset = Charset(settings["charset"])
-        log_probs = log_probs_of(predictions, len(charset))
-        language = registry.language_model(version, settings) if decoder == "beam" else None
-        texts = [charset.decode(decode(line, decoder, language)) for line in log_probs]
+        version = registry.find_version(model_version)
+        mlflow.set_tag("version", version.version)
+        recognizer = Recognizer.from_registry(version)
+        log_probs = log_probs_of(predictions, len(recognizer.charset))
+        labels = [decode(line, decoder, recognizer.language) for line in log_probs]
+        texts = [recognizer.charset.decode(one) for one in labels]
 
     mlflow.log_text("\n".join(texts), "text.txt")
-    mlflow.set_tags({"version": version.version, "text": "\n".join(texts)})
+    mlflow.set_tag("text", "\n".join(texts))
     for text in texts:
         print(f"text: {text}")
     if reference := kept_transcription(PREDICTION):
