@@ -138,8 +138,10 @@ def candidates(
     """What `decoder` reads in a line, and then other labellings, the most probable first, each with a probability.
 
     Of the best path and its alternatives (if any are asked for), P(labelling); of a beam's, their share of all
-    that it kept, the language model included. log_probs: (T, C).
+    that it kept, the language model included. The beam is as wide as there are texts to find, or wider. log_probs:
+    (T, C).
     """
+    beam_width = max(beam_width, alternatives + 1)
     if decoder == "best_path":
         labels = best_path(log_probs)
         others = prefix_beam_search(log_probs, beam_width) if alternatives else []

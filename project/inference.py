@@ -15,7 +15,7 @@ import onnxruntime
 from project.images import FRAME_WIDTH
 
 EPSILON = 1e-5  # of torch's batch norm
-OPSET, IR_VERSION = 20, 10  # of ONNX 1.16: onnxruntime reads these and all earlier ones
+OPSET, IR_VERSION = 20, 10  # of ONNX 1.15 and 1.16: onnxruntime reads these and all earlier ones
 BLOCKS = (  # stride and pooling of each convolution of `crnn.CRNN`
     (2, (1, 1)),
     (1, (2, 2)),
@@ -133,5 +133,7 @@ def log_probs(session: onnxruntime.InferenceSession, images: np.ndarray, input_l
 
 
 def threads() -> int:
-    """How many threads to read with: OMP_NUM_THREADS if it is set, else the cores that this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or joblib.cpu_count())
+    """How many threads to read with: OMP_NUM_THREADS if it is set (its first level), else the cores that this process
+    may use.
+    """
+    return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or joblib.cpu_count())

@@ -44,7 +44,7 @@ def log_notebook(run_id: str, executed: Path) -> None:
 def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -> None:
     if data != "synthetic":
         dataset.survey(data)  # what is wrong is told now, and not in a notebook's traceback after two trainings
-    if start_from not in ("", "base"):
+    if start_from != "base":
         registry.find_version(start_from, parameter="start_from")
     run_id = entry_point.leave_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway

@@ -27,7 +27,7 @@ def serve(model: str, host: str, port: int, workers: int) -> int:
     """Run `project.serving` as it is in the folder `model` until it ends, or we are told to; returns its exit code."""
     command = [sys.executable, "-m", "uvicorn", "project.serving:app", "--factory", "--app-dir", f"{model}/code"]
     command += ["--http", "project.serving:Patient", "--ws", "none", "--no-access-log", "--no-server-header"]
-    command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
+    command += ["--workers", "1", "--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
     environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
     entry_point.when_ended(lambda *_: server.terminate())

@@ -41,11 +41,11 @@ def tracked(experiment: str, name: str, question: str, checkpoint: Path) -> Iter
             with impatient():
                 mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
                 mlflow.search_experiments(max_results=1)
-        except Exception:
+        except Exception as reason:
             if isinstance(error, Exception) and not isinstance(error, ValueError):
                 raise ConnectionError(
                     f"the tracking server at {mlflow.get_tracking_uri()} does not answer. What was trained is kept: "
-                    f"start the server, then give the same command again in {Path.cwd()}"
+                    f"start the server, then give the same command again in {Path.cwd()} (MLflow: {reason})"
                 ) from error
         raise
 

@@ -155,6 +155,7 @@ def test_the_best_path_and_its_alternatives_are_as_probable_as_all_their_paths()
     assert candidates(log_probs, "best_path", None, 25, alternatives=0) == [([], pytest.approx(0.36))]
     both = [([], pytest.approx(0.36)), ([1], pytest.approx(0.64))]
     assert candidates(log_probs, "best_path", None, 25, alternatives=1) == both
+    assert candidates(log_probs, "best_path", None, 1, alternatives=1) == both
     assert candidates(log_probs, "beam", None, 25, alternatives=0) == both[::-1]
 
 

@@ -112,5 +112,7 @@ def test_reading_is_done_without_torch(tmp_path):
 def test_threads_are_what_the_environment_says_and_else_the_cores_of_this_process(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert inference.threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")  # of threads that start threads of their own: OpenMP 5.2, 21.2
+    assert inference.threads() == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert inference.threads() == len(os.sched_getaffinity(0))
