@@ -156,7 +156,7 @@ def test_what_is_held_out_depends_on_the_seed_only(tmp_path):
     assert splits[0] == splits[1] != splits[2]
 
 
-@pytest.mark.parametrize(("unit", "most"), [("line", 3), ("page", 10), ("writer", 30)])
+@pytest.mark.parametrize(("unit", "most"), [("line", 10), ("page", 10), ("writer", 10)])
 @pytest.mark.parametrize("seed", range(5))
 def test_as_a_data_set_grows_what_was_held_out_still_is(tmp_path, unit, most, seed):
     """600 lines, and then 60 more; a page has 10 lines, and so has a writer. `most`: of a split that grows with it,
