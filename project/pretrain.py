@@ -67,9 +67,10 @@ def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_fro
         seed, epochs=epochs, patience=epochs, minutes=minutes, start_from=start_from,
         learning_rate=rate, **shape,
     )  # fmt: skip
+    known = start.charset.characters if start else ""  # as in `train`
     data_set = load_data(
         *dataset.named_in(data), height=settings.height, seed=seed,
-        synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH,
+        synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH + known,
     )  # fmt: skip
     run = experiment.run("base", "How well does one model read many hands, English and French?", settings, data_set)
     Recognizer.from_registry(run.version).save(output)
