@@ -163,8 +163,7 @@ def test_as_a_data_set_grows_what_was_held_out_still_is(tmp_path, unit, most, se
     so many of the old lines were trained on before, for there to be a tenth again.
     """
     groups = [f"{unit} {k // 10}" for k in range(660)]
-    lines = table(660, image="a.png", writer="", page="") if unit == "line" else table(660, image="a.png", writer="")
-    lines = lines.assign(**{} if unit == "line" else {unit: groups})
+    lines = table(660, image="a.png", **{"writer": "", unit: groups})  # a column `line` means nothing
     grown = read_data_set(written(tmp_path / "lines.csv", lines), seed=seed)
     before = read_data_set(written(tmp_path / "lines.csv", lines.head(600)), seed=seed)
     for split in ("test", "validation"):
