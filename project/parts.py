@@ -50,13 +50,21 @@ class Part:
         return Part(network)
 
 
+def own_threads(number: int) -> None:
+    """Give this thread so many of torch's, for good: at its first question it would take up what was last set for
+    all, and that may be another number by then.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(number)
+
+
 @contextmanager
 def threads(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
     """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
     everyone = torch.get_num_threads()
     at_once = max(1, min(parts, everyone)) if device.type == "cpu" else 1
     try:
-        with ThreadPoolExecutor(at_once, "part", torch.set_num_threads, (everyone // at_once,)) as pool:
+        with ThreadPoolExecutor(at_once, "part", own_threads, (everyone // at_once,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(everyone)  # new threads would begin with the pool's number

@@ -11,6 +11,7 @@ from project.charset import BLANK, Charset
 from project.crnn import CRNN
 from project.images import line_image, padded_width
 from project.lines import Line, frames_needed
+from project.parts import threads
 from project.recognizer import Recognizer
 from project.settings import Settings
 from project.training import batches, ctc_loss, learning_rate, take_over, train
@@ -68,12 +69,20 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(charset, h
 
 def test_the_figures_are_the_same_on_one_thread_and_on_several(charset, handful):
     settings = dataclasses.replace(SMALL, epochs=3, augmentation=1.0, dropout=0.2)
-    threads, losses = torch.get_num_threads(), []
+    everyone, losses = torch.get_num_threads(), []
     for number in (1, 2):
         torch.set_num_threads(number)
         losses.append([figures["val_loss"] for figures in train(settings, charset, handful, handful)[1]])
-    torch.set_num_threads(threads)
+    torch.set_num_threads(everyone)
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_thread_that_had_no_work_yet_keeps_its_share_of_torchs_threads():
+    everyone = torch.get_num_threads()
+    with threads(2, torch.device("cpu")) as pool:
+        pool.submit(int).result()  # the thread is there, and torch does not know of it yet
+        torch.set_num_threads(everyone)  # as a validation leaves it
+        assert pool.submit(torch.get_num_threads).result() == max(1, everyone // 2)
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_as_if_nothing_had_happened(charset, handful, tmp_path):
@@ -114,10 +123,10 @@ def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
         def __getitem__(self, index):
             raise OSError(f"line {index} cannot be read")
 
-    threads = torch.get_num_threads()
+    everyone = torch.get_num_threads()
     with pytest.raises(OSError, match=r"line \d cannot be read"):
         train(SMALL, charset, Torn(handful), handful)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == everyone
 
 
 @pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(225, 240))])
