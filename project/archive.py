@@ -81,7 +81,7 @@ def count(parts: Path) -> int:
 
 
 def keys(sources: Sequence[str]) -> np.ndarray:
-    """A number for each source (N,), 64 bits: 8 bytes a line is what resuming may hold in memory."""
+    """A number for each source (N,), 64 bits: 8 bytes a line is what resuming holds in memory, and 16 at its start."""
     return pd.util.hash_array(np.array(sources, dtype=object), categorize=False)
 
 
@@ -89,7 +89,9 @@ def read_keys(parts: Path) -> np.ndarray:
     """The keys of the lines that have been read, in order, and the largest number there is at the end (N + 1,)."""
     batches = table_of(parts).to_batches(columns=["source"])
     end = np.array([np.iinfo(np.uint64).max], dtype=np.uint64)
-    return np.sort(np.concatenate([end, *(keys(batch["source"].to_pylist()) for batch in batches)]))
+    known = np.concatenate([end, *(keys(batch["source"].to_pylist()) for batch in batches)])
+    known.sort()  # in its place
+    return known
 
 
 def forget_failed(parts: Path) -> None:

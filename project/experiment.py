@@ -14,7 +14,7 @@ from project import processes, registry, report, tracking, tuning
 from project.charset import normalize
 from project.checkpoints import checkpoint_of, own_checkpoint
 from project.comparison import calibration_errors, compare, error_rates
-from project.files import BASE, replaced
+from project.files import BASE, read_text, replaced
 from project.lines import Data
 from project.recognizer import Recognizer
 from project.registration import register
@@ -52,6 +52,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         if not processes.from_first(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
+    texts = texts_of(settings, data)  # before the training: they may not be readable
     made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     with own_checkpoint(name, *made_from) as claim:
         checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
@@ -75,7 +76,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
             best = min(history, key=lambda figures: figures["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             version = registry.version_of_run(run_id) or register(
-                tune(run_id, Recognizer.of(network, data.charset, settings.height), settings, data),
+                tune(run_id, Recognizer.of(network, data.charset, settings.height), texts, data),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -111,14 +112,16 @@ def start_of(start_from: str) -> Recognizer | None:
     return Recognizer.from_registry(registry.find_version(start_from, parameter="start_from"))
 
 
-def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data) -> Recognizer:
-    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it.
-
-    The language model is counted from the training transcriptions, and from the user's text file if there is one.
-    """
+def texts_of(settings: Settings, data: Data) -> list[str]:
+    """What the language model is counted from: the training transcriptions, and the lines of the user's text file."""
     texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
     if settings.texts:
-        texts += map(normalize, Path(settings.texts).expanduser().read_text("utf-8").splitlines())
+        texts += map(normalize, read_text(Path(settings.texts).expanduser()).splitlines())
+    return texts
+
+
+def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data) -> Recognizer:
+    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it."""
     recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"])
     report.log_tuning(run_id, figures, outcomes)
     return recognizer

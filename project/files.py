@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ FOLDER = Path(__file__).parent
 BASE = FOLDER / "base"  # the base model that comes with the project: see its README.md
 TEST_INPUTS = FOLDER / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TEXT_IMAGE = FOLDER / "text_image.json"  # {"inputs": (N, 1, H, W)}: sampler -> poster
+UNUSED = 30 * 24 * 3600
 PREDICTION = FOLDER / "prediction.json"  # {"predictions": (N, T, C)}: poster -> inferrer
 
 
@@ -55,7 +57,8 @@ def reach_disk(path: Path) -> None:
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder`, which `make` fills, whole or not at all, if it is not there yet. Of several processes that ask for it
-    the first makes it, and the others wait.
+    the first makes it, and the others wait. A new one takes the place of those of its kind, by the name up to its
+    first "-", that nobody has asked for in `UNUSED` seconds.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -65,13 +68,22 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
             with replaced(folder) as beside:
                 beside.mkdir()
                 make(beside)
+            for other in folder.parent.glob(f"{folder.name.partition('-')[0]}-*/"):
+                if other.stat().st_mtime < time.time() - UNUSED:
+                    shutil.rmtree(other, ignore_errors=True)  # another process may be at it too
+        os.utime(folder)  # it was asked for
     return folder
 
 
 def read_transcription(path: Path) -> str:
     """The content of a `.gt.txt` file, as `normalize` gives it. ValueError if it is not UTF-8."""
+    return normalize(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file. ValueError if it is not UTF-8."""
     try:
-        return normalize(path.read_text("utf-8-sig"))
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{told(path)}: not UTF-8: {error}") from None
 

@@ -57,14 +57,17 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
+@click.option("--texts", required=True, help="A text file for the language model, beside the training's texts.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")
-def main(data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, seed: int, output: str) -> None:
+def main(
+    data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, texts: str, seed: int, output: str
+) -> None:
     entry_point.leave_run()
     start = experiment.start_of(start_from)
     shape, rate = (start.shape, GENTLE) if start else (SHAPE, Settings.learning_rate)
     settings = Settings(
-        seed, epochs=epochs, patience=epochs, minutes=minutes, start_from=start_from,
+        seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts,
         learning_rate=rate, **shape,
     )  # fmt: skip
     known = start.charset.characters if start else ""  # as in `train`

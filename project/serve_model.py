@@ -31,12 +31,12 @@ def serve(model: str, host: str, port: int, workers: int) -> int:
     environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
     entry_point.when_ended(lambda *_: server.terminate())
-    parent = os.getppid()
+    parent = os.getppid() if "MLFLOW_RUN_ID" in os.environ else None
     while True:
         try:
             return server.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            if os.getppid() != parent:  # `mlflow run` was ended, which tells its children nothing
+            if parent and os.getppid() != parent:  # `mlflow run` was ended, which tells its children nothing
                 server.terminate()
 
 

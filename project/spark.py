@@ -34,7 +34,7 @@ SETTINGS = {
     "spark.shuffle.compress": False,  # pictures are compressed already
     "spark.ui.showConsoleProgress": True,
 }
-CONVERT = "`mlflow run . -e convert` makes parquet of any data set"
+ADVICE = "engine=loop reads it, and `mlflow run . -e convert` makes parquet of lines with texts"
 
 
 def transcribe(images: str, parts: Path, version: ModelVersion, master: str) -> None:
@@ -91,7 +91,7 @@ def find_pictures(spark: SparkSession, images: str) -> DataFrame:
     if tables and all(table.endswith(".parquet") for table in tables):
         return from_parquet(spark, tables)
     if tables or not ("://" in images or is_picture_folder(images)):
-        raise ValueError(f"images: {images} is neither parquet nor a folder of pictures of lines; {CONVERT}")
+        raise ValueError(f"images: {images} is neither parquet nor a folder of pictures of lines; {ADVICE}")
     return from_files(spark, images)
 
 
@@ -102,7 +102,7 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
     rows = spark.read.parquet(*map(_location, tables))
     kind = rows.schema["image"].dataType if "image" in rows.columns else None
     if not isinstance(kind, StructType | BinaryType):
-        raise ValueError(f"images: {tables[0]} has no column image with the bytes of pictures; {CONVERT}")
+        raise ValueError(f"images: {tables[0]} has no column image with the bytes of pictures; {ADVICE}")
     file = F.url_decode(F.replace("_metadata.file_path", F.lit("+"), F.lit("%2B")))
     source = F.concat(_path(file), F.lit(":"), F.col("_metadata.row_index") + 1)
     image = F.col("image.bytes" if isinstance(kind, StructType) else "image")

@@ -35,18 +35,19 @@ def launch(count: int) -> None:
 @click.option("--data", required=True, help="Data sets as in project/dataset, separated by commas.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
+@click.option("--texts", required=True, help="A text file for the language model, beside the training's texts.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option(
     "--processes", "count", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."
 )
-def main(data: str, epochs: int, start_from: str, seed: int, count: int) -> None:
+def main(data: str, epochs: int, start_from: str, texts: str, seed: int, count: int) -> None:
     if count > 1 and not torch.distributed.is_torchelastic_launched():
         launch(count)
         return
     entry_point.leave_run()
     start = experiment.start_of(start_from)
     shape, rate = (start.shape, GENTLE) if start else ({}, Settings.learning_rate)
-    settings = Settings(seed=seed, epochs=epochs, start_from=start_from, learning_rate=rate, **shape)
+    settings = Settings(seed, epochs, start_from=start_from, texts=texts, learning_rate=rate, **shape)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with processes.together():
         data_set = load_data(*dataset.named_in(data), height=settings.height, seed=seed, characters=known)

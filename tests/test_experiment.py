@@ -92,6 +92,19 @@ def test_a_run_logs_how_sure_its_version_may_be_and_what_the_language_model_give
     assert twins[0].test_lines["confidence"].between(0, 1).all()
 
 
+def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_training(data, twins, store):
+    letters = store / "letters.txt"
+    letters.write_bytes("\ufeffDear  Ann,\r\ncafe\u0301\n".encode())
+    settings = dataclasses.replace(SETTINGS, texts=str(letters))
+    texts = experiment.texts_of(settings, data)
+    assert texts[:-2] == experiment.texts_of(SETTINGS, data) == [line.text for line in data.lines["train"]]
+    assert texts[-2:] == ["Dear Ann,", "caf\u00e9"]
+    letters.write_bytes("café".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"letters\.txt: not UTF-8"):
+        experiment.run("unread", "Is anything trained?", settings, data)
+    assert not mlflow.search_runs(filter_string="run_name = 'unread'", output_format="list")
+
+
 def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
     tell = tracking.tell
 

@@ -1,8 +1,9 @@
 import os
+import time
 
 import pytest
 
-from project.files import keep_transcription, kept_transcription, replaced, transcription_of
+from project.files import UNUSED, keep_transcription, kept_transcription, made_once, replaced, transcription_of
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -27,6 +28,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_and_fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_kept_makes_room_when_nobody_has_asked_for_it_in_a_month(tmp_path):
+    def ask(name):
+        return made_once(tmp_path / name, lambda beside: (beside / "content").write_text(name))
+
+    for name in ("lines-old", "lines-young", "lines-asked", "synthetic-old"):
+        age = 0.9 if name == "lines-young" else 1.1
+        os.utime(ask(name), [time.time() - age * UNUSED] * 2)
+    ask("lines-asked")
+    assert (tmp_path / "lines-old").exists()
+    ask("lines-new")
+    kept = {folder.name for folder in tmp_path.iterdir() if folder.is_dir()}
+    assert kept == {"lines-young", "lines-asked", "lines-new", "synthetic-old"}
 
 
 def test_a_transcription_belongs_to_a_file_until_the_file_is_made_anew(tmp_path):

@@ -50,8 +50,8 @@ def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
     assert frames_needed(CHARSET.encode(text)) == frames
 
 
-def usable(rows, charset=CHARSET):
-    return usable_lines("train", rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
+def usable(rows, charset=CHARSET, split="train"):
+    return usable_lines(split, rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
 
 
 def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
@@ -125,6 +125,13 @@ def test_when_no_row_can_be_used_the_first_reason_is_told():
         usable(rows)
     with pytest.raises(ValueError, match=r"none of the 0 rows of the split train can be used$"):
         usable(rows[:0])
+
+
+def test_a_training_does_not_need_test_lines_that_could_be_trained_on():
+    lines, rejected = usable(rows_of((png(), "c"), (png(), "cd")), split="test")  # letters that training never saw
+    assert len(lines) == 0
+    assert list(lines.widths) == list(lines.lengths) == []
+    assert len(rejected) == 2
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not at {REAL_DATA}")

@@ -97,7 +97,7 @@ def versions():
 def train_together(checkout, table):
     """`mlflow run . -e train` on two processes."""
     command = [*MLFLOW, "run", str(checkout), "-e", "train", "--env-manager", "local", "--experiment-name", "mlp"]
-    command += ["-P", f"data={table}", "-P", "epochs=2", "-P", "processes=2"]
+    command += ["-P", f"data={table}", "-P", "epochs=2", "-P", "processes=2", "-P", f"texts={table.parent}/letters.txt"]
     return subprocess.run(command, cwd=table.parent, capture_output=True, text=True)
 
 
@@ -106,6 +106,7 @@ def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, t
     for name, text in rows:
         Image.fromarray(255 - written(text, CHARSET).image[0]).save(tmp_path / name)
     pd.DataFrame(rows, columns=["image", "text"]).to_csv(tmp_path / "lines.csv", index=False)
+    (tmp_path / "letters.txt").write_text("a boat on the table")
     before = versions()
     ran = train_together(checkout, tmp_path / "lines.csv")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -113,12 +114,14 @@ def test_two_processes_make_one_run_and_one_version(checkout, tracking_server, t
     assert figures["epochs"] == 2
     ((number, run_id),) = versions().items() - before.items()
     assert number == figures["version"]
+    assert mlflow.get_run(run_id).data.params["texts"] == str(tmp_path / "letters.txt")
     runs = mlflow.search_runs(search_all_experiments=True, filter_string="run_name = 'train'", output_format="list")
     assert [run.info.run_id for run in runs] == [run_id]
     assert len(mlflow.MlflowClient().get_metric_history(run_id, "val_cer")) == 2
 
 
 def test_what_fails_in_two_processes_is_told_in_words(checkout, tracking_server, tmp_path):
+    (tmp_path / "letters.txt").touch()
     ran = train_together(checkout, tmp_path / "gone.csv")
     assert ran.returncode == 1
     assert f"{tmp_path}/gone.csv" in ran.stderr

@@ -69,12 +69,13 @@ def strict(answer):
 
 
 @contextmanager
-def served(folder, base_store, model_name, workers, shell=False):
-    """`serve_model` as `mlflow run` starts it, or as a shell does that waits for it."""
+def served(folder, base_store, model_name, workers, shell=False, run_id=None):
+    """`serve_model`, from a shell that waits for it or without one; `mlflow run` gives it a run."""
     port = free_port()
     command = [sys.executable, "-m", "project.serve_model", f"--model-name={model_name}", "--model-version=base"]
     command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}"]
     environment = {"MLFLOW_TRACKING_URI": base_store, "PYTHONPATH": str(ROOT)}
+    environment |= {"MLFLOW_RUN_ID": run_id} if run_id else {}
     command = ["sh", "-c", f"{shlex.join(command)}; true"] if shell else command
     with serving(command, f"http://127.0.0.1:{port}/ping", folder, **environment) as process:
         yield Server(port, process)
@@ -398,9 +399,22 @@ HANG_UP = pytest.param(
 
 @pytest.mark.parametrize(("ended", "number"), [(0, signal.SIGKILL), (1, signal.SIGINT), HANG_UP])
 def test_with_serve_model_or_its_parent_all_its_processes_end(base_store, tmp_path, ended, number):
-    with served(tmp_path, base_store, "cnn_text_identifier", workers=1, shell=True) as server:
+    run_id = mlflow.MlflowClient(base_store).create_run("0").info.run_id
+    with served(tmp_path, base_store, "cnn_text_identifier", workers=1, shell=True, run_id=run_id) as server:
         processes = server.processes()  # the shell, serve_model, uvicorn, the worker, and multiprocessing's tracker
         assert len(processes) == 5
         processes[ended].send_signal(number)
         _, left = psutil.wait_procs(processes, timeout=20)
+        assert left == []
+
+
+def test_a_server_that_was_not_started_by_mlflow_run_outlives_its_shell(base_store, tmp_path):
+    with served(tmp_path, base_store, "cnn_text_identifier", workers=1, shell=True) as server:
+        shell, *others = server.processes()
+        shell.kill()
+        psutil.wait_procs([shell])
+        time.sleep(1.5)  # it looks for its parent twice a second
+        assert server.health().status_code == 200
+        others[0].terminate()
+        _, left = psutil.wait_procs(others, timeout=20)
         assert left == []
