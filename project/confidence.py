@@ -14,6 +14,7 @@ import numpy as np
 TEMPERATURES = np.geomspace(0.05, 20, 100)  # that are tried
 POWERS = np.append(0, np.geomspace(0.01, 1, 20))  # of P(labelling)
 DRAWS = 200  # of outcomes, to tell what an error is by chance
+IMAGINED = (True, False)  # outcomes of probability 1/2, beside the real ones: a few that are all alike say little
 LOWEST = 1e-6  # a confidence is taken to be so far from 0 and 1 at least, so that one surprise is not infinitely bad
 
 
@@ -41,7 +42,8 @@ def temperature_of(probabilities: Sequence[float], right: Sequence[bool]) -> flo
     """The temperature with the lowest negative log-likelihood of what was right; 1 where there is nothing to see."""
     if not len(right):
         return 1.0
-    surprises = surprise(tempered(np.asarray(probabilities), TEMPERATURES[:, None]), right)
+    probabilities = np.append(probabilities, np.full(len(IMAGINED), 1 / 2))
+    surprises = surprise(tempered(probabilities, TEMPERATURES[:, None]), [*right, *IMAGINED])
     return float(TEMPERATURES[surprises.argmin()])
 
 
@@ -51,8 +53,12 @@ def temperature_and_power(
     """The same for a beam's shares, with the power of P(labelling), of which the logarithms are given."""
     if not len(right):
         return 1.0, 0.0
-    network = np.exp(POWERS[:, None] * np.asarray(log_probabilities))  # (powers, N)
-    surprises = surprise(tempered(np.asarray(shares), TEMPERATURES[:, None])[:, None] * network, right)
+    shares, log_probabilities = (
+        np.append(told, np.full(len(IMAGINED), half))
+        for told, half in ((shares, 1 / 2), (log_probabilities, np.log(1 / 2)))
+    )
+    network = np.exp(POWERS[:, None] * log_probabilities)  # (powers, N)
+    surprises = surprise(tempered(shares, TEMPERATURES[:, None])[:, None] * network, [*right, *IMAGINED])
     temperature, power = np.unravel_index(surprises.argmin(), surprises.shape)
     return float(TEMPERATURES[temperature]), float(POWERS[power])
 

@@ -59,6 +59,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         if processes.from_first(earlier is not None):
             return earlier
         with tracking.tracked(EXPERIMENT, name, question, checkpoint) as run_id:
+            start = start_of(settings.start_from)
             report.log_inputs(settings, data)
             network, history = train(
                 settings,
@@ -69,14 +70,14 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
                     run_id, checkpoint, epoch, figures, report.shown(validation, predictions)
                 ),
                 checkpoint=checkpoint,
-                start=start_of(settings.start_from),
+                start=start,
             )
             tracking.send(run_id, checkpoint)
             report.log_curves(name, history)
             best = min(history, key=lambda figures: figures["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             version = registry.version_of_run(run_id) or register(
-                tune(run_id, Recognizer.of(network, data.charset, settings.height), texts, data),
+                tune(run_id, Recognizer.of(network, data.charset, settings.height), texts, data, start),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -120,9 +121,13 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
     return texts
 
 
-def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data) -> Recognizer:
-    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it."""
-    recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"])
+def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None) -> Recognizer:
+    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it. What it
+    started from hands on its n-gram, where that fits better than one of these texts.
+    """
+    same = start and start.language and start.charset.characters == recognizer.charset.characters
+    known = [start.language.ngram] if same else []
+    recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"], known)
     report.log_tuning(run_id, figures, outcomes)
     return recognizer
 

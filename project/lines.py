@@ -125,7 +125,7 @@ def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Ch
 
     Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
     picture, empty text, characters outside the charset, fewer frames than CTC needs.
-    ValueError if no row can be used, but of `test`, which is read whatever its characters (see `comparison`).
+    ValueError if no row can be used; of `test`, which is read whatever its characters, if none can be read.
     """
     usable, rejected = [], []
     for row in rows.itertuples():
@@ -134,7 +134,8 @@ def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Ch
             usable.append(row.Index)
         except ValueError as error:
             rejected.append((row.source, row.text, str(error)))
-    if not usable and split != "test":
+    readable = any(row.text and images.widths[row.Index] for row in rows.itertuples())
+    if not usable and not (split == "test" and readable):
         example = f", the first because: {rejected[0][0]}: {rejected[0][2]}" if rejected else ""
         raise ValueError(f"none of the {len(rows)} rows of the split {split} can be used{example}")
     return Lines(images, rows.loc[usable, "text"], charset), pd.DataFrame(

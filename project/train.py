@@ -35,7 +35,7 @@ def launch(count: int) -> None:
 @click.option("--data", required=True, help="Data sets as in project/dataset, separated by commas.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
-@click.option("--texts", required=True, help="A text file for the language model, beside the training's texts.")
+@click.option("--texts", default="", help="A text file for the language model, beside the training's texts.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option(
     "--processes", "count", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."

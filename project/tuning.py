@@ -24,9 +24,9 @@ Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they a
 
 
 def tuned(
-    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]
+    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
 ) -> tuple[Recognizer, dict[str, float], dict[str, Outcomes]]:
-    """The recogniser with calibrated confidences, and with an n-gram of `texts` if that lowers the CER.
+    """The recogniser with calibrated confidences, and an n-gram if that lowers the CER: of `texts`, or one of `known`.
 
     Returns as well the figures on the validation `lines` (fractions; ECE before and after), and by decoder the
     confidences of the lines.
@@ -34,7 +34,7 @@ def tuned(
     lines = spread(lines, CALIBRATION_LINES)
     log_probs = recognizer.log_probs([line.image for line in lines])
     some, some_log_probs = spread(lines, LINES), spread(log_probs, LINES)
-    language = best_language_model(best_ngram(recognizer, texts, some), recognizer, some_log_probs, some)
+    language = best_language_model(best_ngram(recognizer, texts, some, known), recognizer, some_log_probs, some)
     plain = dataclasses.replace(recognizer, language=language, calibrations={})
     figures: dict[str, float] = {}
     if language:
@@ -72,11 +72,15 @@ def spread(items: Sequence, most: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def best_ngram(recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line]) -> NGram:
-    """Of the `ORDERS` that the charset allows, the n-gram of `texts` to which the lines are the most probable."""
+def best_ngram(
+    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
+) -> NGram:
+    """Of the `ORDERS` that the charset allows, the n-gram of `texts` to which the lines are the most probable, or one
+    of the `known`.
+    """
     highest = highest_order(len(recognizer.charset))
     ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS if order <= highest)
-    return max(ngrams, key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
+    return max([*ngrams, *known], key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
 
 
 def best_language_model(

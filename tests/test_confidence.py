@@ -75,7 +75,13 @@ def test_without_outcomes_probabilities_stay_as_they_are():
     assert tempered(0.3, temperature_of([], [])) == pytest.approx(0.3)
 
 
-def test_where_all_is_right_or_all_is_wrong_confidences_stay_between_0_and_1():
-    for right in ([True] * 3, [False] * 3):
-        confidences = tempered(np.array([0.0, 0.5, 1.0]), temperature_of([0.0, 0.5, 1.0], right))
-        assert ((confidences >= 0) & (confidences <= 1)).all()
+@pytest.mark.parametrize("right", [True, False])
+def test_a_few_lines_that_are_all_right_or_all_wrong_do_not_make_every_line_so(right):
+    probabilities, outcomes = [0.3, 0.6, 0.9], [right] * 3
+    temperature = temperature_of(probabilities, outcomes)
+    assert 0.2 < tempered(0.5, temperature) < 0.8
+    assert (temperature > 1) == right
+    temperature, power = temperature_and_power(probabilities, np.log(probabilities), outcomes)
+    assert 0.1 < Calibration(temperature, power=power).of_lines([0.5], [np.log(0.5)])[0] < 0.9
+    many = temperature_of(probabilities * 1000, outcomes * 1000)
+    assert (tempered(0.5, many) > 0.95) if right else (tempered(0.5, many) < 0.05)

@@ -172,6 +172,22 @@ def test_as_a_data_set_grows_what_was_held_out_still_is(tmp_path, unit, most, se
         assert (old == "train").sum() <= most
 
 
+def test_rows_without_a_text_are_not_what_is_held_out(tmp_path):
+    """A table for correction, of whose lines few have been done."""
+    texts = ["", "", "", "", "done"] * 20
+    rows = read_data_set(written(tmp_path / "day1.csv", table(100, image="a.png", text=texts, writer="")))
+    assert rows.loc[rows["text"] == "", "split"].unique().tolist() == ["train"]
+    assert rows.loc[rows["text"] != "", "split"].value_counts().to_dict() == {"train": 16, "validation": 2, "test": 2}
+
+
+def test_tables_that_are_named_together_are_of_the_splits_that_their_names_say(tmp_path):
+    for name, lines in (("train", 5), ("dev", 3), ("test-00000-of-00001", 2), ("day1", 4)):
+        written(tmp_path / f"{name}.csv", table(lines, image="a.png"))
+    together = [str(tmp_path / f"{name}.csv") for name in ("train", "dev", "test-00000-of-00001", "day1")]
+    assert read_data_set(*together)["split"].value_counts().to_dict() == {"train": 9, "validation": 3, "test": 2}
+    assert set(read_data_set(together[0], seed=1)["split"]) == set(SPLITS)  # alone, it is all there is
+
+
 def test_a_split_that_is_given_is_left_as_it_is(tmp_path):
     written(tmp_path / "train.parquet", table(lines=100, writers=20))
     written(tmp_path / "test.parquet", table(lines=7, writer="the test's hand"))

@@ -292,6 +292,18 @@ def test_a_page_file_without_lines_does_not_hide_one_that_has_them(tmp_path):
     assert list(read_rows(tmp_path)["source"]) == [f"{tmp_path}/b-lines/p1.xml:r1l1"]
 
 
+@pytest.mark.parametrize("other", [PAGE % "", ALTO], ids=["PAGE", "ALTO"])
+def test_a_page_file_without_texts_does_not_hide_one_that_has_them(tmp_path, other):
+    layout = re.sub("<Unicode>.*?</Unicode>", "<Unicode/>", PAGE % "")
+    write(tmp_path, {"p1.jpg": page_picture(), "a-layout/p1.xml": layout, "b-texts/p1.xml": other})
+    rows = read_rows(tmp_path)
+    assert len(rows) > 0
+    assert set(rows["page"]) == {"p1.jpg"}
+    assert all(source.startswith(f"{tmp_path}/b-texts/p1.xml:") for source in rows["source"])
+    (tmp_path / "b-texts/p1.xml").unlink()
+    assert list(read_rows(tmp_path)["source"]) == [f"{tmp_path}/a-layout/p1.xml:r1l1"]  # to be transcribed
+
+
 def test_a_page_file_names_its_picture_as_windows_does(tmp_path):
     windows = (PAGE % "").replace("p1.jpg", "C:\\scans\\p1.jpg")
     write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": windows})

@@ -162,6 +162,23 @@ def test_evaluate_ends_with_its_figures_as_one_line_of_json(run, checkout, tmp_p
     assert ran.data.tags["version"] == "2"
 
 
+def test_evaluate_reads_the_rows_marked_test_alone_and_with_the_decoder_that_it_is_told(run, checkout, tmp_path):
+    names = sorted((checkout / "project/test_inputs").glob("*.png"))[:4]
+    texts = [name.with_suffix(".gt.txt").read_text().strip() for name in names]
+    lines = pd.DataFrame({"image": map(str, names), "text": texts, "split": ["test", "train", "test", "validation"]})
+    lines.to_csv(tmp_path / "lines.csv", index=False)
+    ran, printed = run("evaluate", data=str(tmp_path / "lines.csv"), model_version="base", decoder="beam")
+    assert "on test lines of" in printed
+    table = json.loads(Path(artifact(ran, "lines.json")).read_text())
+    read = pd.DataFrame(table["data"], columns=table["columns"])
+    assert list(read["text"]) == [texts[0], texts[2]]
+    recognizer = Recognizer.from_registry(registry.find_version("base"))
+    line_images = [recognizer.line_image(read_picture(names[number])) for number in (0, 2)]
+    by_beam, by_best_path = (recognizer.readings(line_images, decoder) for decoder in ("beam", "best_path"))
+    assert list(read["confidence"]) == pytest.approx([reading.confidence for reading in by_beam])
+    assert [reading.confidence for reading in by_best_path] != pytest.approx(list(read["confidence"]))
+
+
 def test_convert_writes_a_data_set_once_for_all_and_its_run_keeps_the_card(run, checkout, tmp_path):
     data, output = checkout / "project/test_inputs", tmp_path / "lines"
     ran, printed = run("convert", data=str(data), output=str(output))
@@ -224,9 +241,13 @@ def test_transcribe_reads_a_folder_hands_out_the_least_certain_lines_and_reads_w
     assert json.loads(Path(artifact(ran, "least_certain.json")).read_text())["columns"] == list(read.columns)
 
     shutil.copy(next(folder.glob("*-1.png")), folder / "new.png")
-    ran, printed = run("transcribe", **parameters)
+    by_chance = tmp_path / "day 2.csv"
+    ran, printed = run("transcribe", **parameters, review=str(by_chance), review_lines=3, review_by="chance")
     assert ran.data.metrics["read_now"] == 2  # and the bad picture once more
     assert len(pd.read_csv(output)) == pictures + 1
+    chosen, before = (set(pd.read_csv(table)["source"]) for table in (by_chance, review))
+    assert len(chosen) == 3
+    assert chosen < set(pd.read_csv(output).dropna(subset="text")["source"]) - before
 
 
 def test_transcribe_on_spark_says_the_same(run, checkout, tmp_path):

@@ -11,10 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from project import dataset, experiment, registry, report, tracking
+from project import dataset, experiment, registry, report, tracking, tuning
+from project.charset import Charset
 from project.checkpoints import CHECKPOINTS
 from project.comparison import compare
+from project.decoding import LanguageModel
 from project.lines import load_data
+from project.ngram import NGram
 from project.recognizer import Recognizer
 from project.registration import register_base
 from project.settings import Settings
@@ -208,6 +211,17 @@ def test_a_run_can_start_from_a_registered_version(data, twins):
     assert torch.allclose(kept, known, atol=1e-6)
     with pytest.raises(ValueError, match="start_from: cnn_text_identifier has no version '99'"):
         experiment.run("lost", "From where?", dataclasses.replace(settings, start_from="99"), data)
+
+
+def test_a_start_hands_on_its_n_gram_where_the_labels_are_the_same(data, twins, monkeypatch):
+    handed, recognizer = [], Recognizer.from_registry(twins[0].version)
+    ngram = NGram.from_texts(["a"], recognizer.charset, 3)
+    start = dataclasses.replace(recognizer, language=LanguageModel(ngram, 0.4, 1.0))
+    other = dataclasses.replace(start, charset=Charset(start.charset.characters[::-1]))
+    monkeypatch.setattr(tuning, "tuned", lambda *how: handed.append(how[3]) or (recognizer, {}, {}))
+    for one in (start, other, recognizer if recognizer.language is None else None, None):
+        experiment.tune(twins[0].run_id, recognizer, ["a"], data, one)
+    assert handed == [[ngram], [], [], []]
 
 
 def test_the_base_model_is_registered_once(twins):

@@ -132,6 +132,9 @@ def test_a_training_does_not_need_test_lines_that_could_be_trained_on():
     assert len(lines) == 0
     assert list(lines.widths) == list(lines.lengths) == []
     assert len(rejected) == 2
+    for unreadable in ((png(), ""), (b"no picture", "ab")):
+        with pytest.raises(ValueError, match=r"none of the 1 rows of the split test can be used, the first because"):
+            usable(rows_of(unreadable), split="test")
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not at {REAL_DATA}")

@@ -1,11 +1,13 @@
 import dataclasses
 import math
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from project import training
 from project.augmentation import stretches
 from project.charset import BLANK, Charset
 from project.crnn import CRNN
@@ -113,9 +115,16 @@ def test_training_stops_when_the_validation_split_reads_no_better(charset, handf
     assert len(train(settings, charset, handful, handful)[1]) == 4
 
 
-def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, handful):
-    settings = dataclasses.replace(SMALL, epochs=100_000, minutes=1 / 60, patience=100_000)
+def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, handful, monkeypatch):
+    settings = dataclasses.replace(SMALL, epochs=100_000, minutes=2 / 60, patience=100_000)
+    rate, told = training.learning_rate, []
+    monkeypatch.setattr(training, "learning_rate", lambda *how: told.append(how[2]) or rate(*how))
+    started = time.monotonic()
     assert 1 <= len(train(settings, charset, handful, handful)[1]) < 1000
+    assert time.monotonic() - started > 2
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert told[-1] > 0.5  # by the epochs, it would hardly have begun
 
 
 def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):

@@ -69,6 +69,13 @@ def test_the_order_is_the_one_to_which_validation_is_the_most_probable(recognize
     assert chosen.order == max(total, key=total.get)
 
 
+def test_an_n_gram_that_is_known_already_stays_where_the_new_texts_say_less(recognizer, lines):
+    known = NGram.from_texts(TEXTS, CHARSET, 4)
+    assert tuning.best_ngram(recognizer, TEXTS[:1], lines, [known]) is known
+    poor = NGram.from_texts(TEXTS[:1], CHARSET, 4)
+    assert tuning.best_ngram(recognizer, TEXTS, lines, [poor]) is not poor
+
+
 def test_a_charset_that_is_too_large_for_the_highest_orders_has_the_others():
     charset = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))))
     line = SimpleNamespace(labels=[1, 2, 3])

@@ -13,7 +13,7 @@ make one of what people have. `data`, wherever it is asked for, is one of these:
 `splits` gives each row a split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +25,7 @@ from project.dataset.iam import lines_file, read_iam
 from project.dataset.page_xml import has_pages, read_pages
 from project.dataset.rows import SPLITS, Row, in_chunks
 from project.dataset.splits import complete_splits, digest, fingerprint, leaks
-from project.dataset.tables import find_tables, read_table, schema
+from project.dataset.tables import find_tables, read_table, schema, split_named
 
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
@@ -42,16 +42,25 @@ def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     A split that none of them gives is held out from `train`, by writer where writers are known, else by page, else by
     line. ValueError names a path, a column or a split that is not as described above.
     """
-    rows = pd.concat([read_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
+    rows = _together(read_rows, data)
     return complete_splits(rows, rows["image"].map(fingerprint), ", ".join(map(str, data)), seed)[0]
 
 
 def survey(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     """As `read_data_set`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
-    rows = pd.concat([survey_rows(one).assign(data=str(one)) for one in data], ignore_index=True)
+    rows = _together(survey_rows, data)
     if not len(rows):
         raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
     return complete_splits(rows, rows["picture"], ", ".join(map(str, data)), seed)[0]
+
+
+def _together(read: Callable[[str | Path], pd.DataFrame], data: Sequence[str | Path]) -> pd.DataFrame:
+    """The rows of data sets. Where there are several, `test.csv` is of the split `test`; alone it may be anything."""
+    tables = [read(one).assign(data=str(one)) for one in data]
+    if len(tables) > 1:
+        for one, rows in zip(data, tables, strict=True):
+            rows["split"] = rows["split"].replace("", split_named(str(one)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def survey_rows(data: str | Path) -> pd.DataFrame:

@@ -27,18 +27,23 @@ def read_pages(folder: Path) -> Iterator[Row]:
     """A row for each line; `image` is a region of the page's picture, which is looked for where the XML says, beside
     the XML, and in the folder above.
 
-    Transkribus exports pages twice: where a picture is in a PAGE and in an ALTO file, the PAGE file is read. XML of
-    other kinds (METS, metadata) is passed over; what cannot be read at all is a row that says so.
+    Transkribus exports pages twice: where a picture is in several files, one with texts is read, and rather PAGE than
+    ALTO. XML of other kinds (METS, metadata) is passed over; what cannot be read at all is a row that says so.
     """
     roots = {path: _root(path) for path in sorted(visible(folder, "*.xml"))}
+    ordered = [path for kind in (PAGE, ALTO, "") for path, root in roots.items() if root == kind]
+    bare: list[Path] = []  # lines without texts: another file may have them with
     seen: set[Path] = set()
-    for kind in (PAGE, ALTO, ""):
-        for path in (path for path, root in roots.items() if root == kind):
+    for paths in (ordered, bare):
+        for path in paths:
             try:
                 root = ElementTree.parse(path).getroot()
-                name, lines = (_page_lines if kind == PAGE else _alto_lines)(root)
+                name, lines = (_page_lines if roots[path] == PAGE else _alto_lines)(root)
             except (ElementTree.ParseError, OSError, ValueError) as error:
                 yield Row(ValueError(f"{told(path)}: cannot be read as XML: {error}"), "", source=told(path))
+                continue
+            if paths is ordered and lines and not any(text.strip() for *_, text in lines):
+                bare.append(path)
                 continue
             picture = _find_picture(path, name)
             if name and picture in seen:

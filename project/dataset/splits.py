@@ -35,15 +35,15 @@ def complete_splits(
 
 def hold_out(rows: pd.DataFrame, pictures: pd.Series, split: str, seed: int) -> tuple[pd.DataFrame, str]:
     """Move about a tenth of the rows in `train` to `split`, and say how: whole writers, else whole pages, else lines.
-    Among writers, rows that name none are taken by page, else by line.
+    Among writers, rows that name none are taken by page, else by line. Rows without a text count for nothing here.
 
     Who comes first is a matter of names and pictures, and not of who else is there: as a data set grows, nearly all
     that was held out still is, and a version that is trained anew is not measured on what the one before has learnt.
     ValueError if `train` would be empty after it.
     """
-    train = rows[rows["split"] == "train"]
+    train = rows[(rows["split"] == "train") & (rows["text"] != "")]
     if len(train) < 2:
-        raise ValueError(f"data: {len(train)} training rows are too few to hold out the split '{split}'")
+        raise ValueError(f"data: {len(train)} training rows with a text are too few to hold out the split '{split}'")
     unit = next((unit for unit in ("writer", "page") if train[unit].nunique() > 1), "line")
     if unit == "line":
         log.warning(

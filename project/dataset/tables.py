@@ -96,6 +96,12 @@ def shard_name(path: str) -> str:
     return next((SPLIT_NAMES[name] for name in named if name in SPLIT_NAMES), "part" if shard[1] == "part" else "")
 
 
+def split_named(data: str) -> str:
+    """The split that the name of a table says, wherever the table is; "" for none, and for what is no table."""
+    split = shard_name(PurePosixPath(data).name) if data.lower().endswith(SUFFIXES) else ""
+    return split if split in SPLITS else ""
+
+
 def _address(filesystem: fsspec.AbstractFileSystem, path: str, data: str) -> str:
     """The path of a file here, or its whole address: `data` may be chained, zip://lines.csv::s3://bucket/lines.zip."""
     _, *chained = data.split("::")

@@ -27,6 +27,7 @@ from project.images import read_picture
 
 KRAKEN = "kraken==7.1.1"
 ROOT = Path(__file__).parents[2]
+SEED = 1  # of the training, and of splits that the data set does not give
 
 
 def kraken_python(folder: Path) -> Path:
@@ -59,7 +60,7 @@ def figures_of(command: list, threads: int) -> dict:
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--kraken-env", default=None, type=click.Path(path_type=Path), help="Folder; else a temporary one.")
 def main(data: str, minutes: float, threads: int, kraken_env: Path | None) -> None:
-    rows = dataset.read_data_set(data)
+    rows = dataset.read_data_set(data, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
         for split in dataset.SPLITS:
             write_lines(rows[rows["split"] == split], Path(folder, split))
@@ -67,8 +68,9 @@ def main(data: str, minutes: float, threads: int, kraken_env: Path | None) -> No
         side = Path(__file__).with_name("kraken_side.py")
         kraken = figures_of([python, side, folder, minutes, threads], threads)
 
-    options = ["--data", Path(data).resolve(), "--threads", threads]
-    ours = figures_of([sys.executable, "-m", "tests.benchmarks.training", *options, "--minutes", minutes], threads)
+    options = ["--data", Path(data).resolve() if Path(data).exists() else data, "--threads", threads]
+    training = [sys.executable, "-m", "tests.benchmarks.training", *options, "--minutes", minutes, "--seed", SEED]
+    ours = figures_of(training, threads)
     reading = figures_of(
         [sys.executable, "-m", "tests.benchmarks.inference", *options, "--engine", "onnxruntime"], threads
     )

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from project import dataset
+from project.convert import picture_file
 
 ROOT = Path(__file__).parents[2]
 SHARD = 5000  # lines
@@ -40,7 +41,7 @@ def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
     for split in dataset.SPLITS:
         own = rows[rows["split"] == split]
         lines = [
-            {"image": {"bytes": row.image, "path": None}, "text": row.text, "writer": row.writer}
+            {"image": {"bytes": picture_file(row), "path": None}, "text": row.text, "writer": row.writer}
             for row in own.itertuples()
         ]
         for size in sizes:
