@@ -218,6 +218,7 @@ def test_a_start_hands_on_its_n_gram_where_the_labels_are_the_same(data, twins, 
     ngram = NGram.from_texts(["a"], recognizer.charset, 3)
     start = dataclasses.replace(recognizer, language=LanguageModel(ngram, 0.4, 1.0))
     other = dataclasses.replace(start, charset=Charset(start.charset.characters[::-1]))
+    monkeypatch.setattr(report, "log_tuning", lambda *how: None)
     monkeypatch.setattr(tuning, "tuned", lambda *how: handed.append(how[3]) or (recognizer, {}, {}))
     for one in (start, other, recognizer if recognizer.language is None else None, None):
         experiment.tune(twins[0].run_id, recognizer, ["a"], data, one)
