@@ -11,6 +11,7 @@ augmentation a batch -> a varied batch (training only)
 processes    the processes that train together, and what they tell each other
 crnn         line images -> log-probs, in torch: the network that is trained
 parts        a batch in parts: what learns from each, and how they are put together
+optimizer    gradients -> weights
 memory       what a training leaves of the machine's memory to others
 inference    the same network without torch: the engine that reads
 ngram        how probable a text is: a character n-gram

@@ -1,8 +1,10 @@
-"""What a training leaves of the machine's memory to others, by settings of oneDNN and of glibc."""
+"""What a training leaves of the machine's memory to others, by settings of oneDNN, glibc and Arrow."""
 
 import ctypes
 import os
 import sys
+
+import pyarrow as pa
 
 KERNELS = "512"  # that oneDNN keeps, half of its own default; about 55 for each shape of a batch
 M_ARENA_MAX = -8  # of glibc's malloc.h
@@ -17,6 +19,7 @@ def spare_memory() -> None:
 
 
 def give_memory_back() -> None:
-    """What is free between pieces of the heap that are in use; else it grows with the epochs."""
+    """What is free between pieces of the heap that are in use, and Arrow's; else it grows with the epochs."""
+    pa.default_memory_pool().release_unused()
     if hasattr(LIBC, "malloc_trim"):
         LIBC.malloc_trim(0)

@@ -27,6 +27,7 @@ from project.decoding import best_path
 from project.images import batch, padded_width, width_batches
 from project.lines import Line, lengths_of, widths_of
 from project.memory import give_memory_back, spare_memory
+from project.optimizer import AdamW
 from project.parts import Part, put_together, threads
 from project.settings import Settings
 
@@ -71,6 +72,7 @@ def train(
     On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
     spare_memory()
+    give_memory_back()
     torch.manual_seed(settings.seed)
     first = processes.number() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -81,8 +83,7 @@ def train(
     network = network.to(device, memory_format=torch.channels_last)
     network.shortcut.requires_grad_(settings.shortcut_weight > 0)
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
-    weights, decay = network.parameters(), settings.weight_decay
-    optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=decay, fused=True)
+    optimizer = AdamW(network.parameters(), settings.weight_decay)
     kept = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     done = {"steps": 0, "seconds": 0.0, "best_cer": math.inf, "best_epoch": 0, "history": [], "predictions": []}
     history = done["history"]
@@ -116,9 +117,6 @@ def train(
                 progress = min(1.0, max((epoch - 1 + index / len(order)) / settings.epochs, elapsed / budget))
                 if seen and progress == 1:
                     break
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, done["steps"], progress)
-
                 batch_lines = np.concatenate(chosen)
                 batch_characters = int(all_lengths[batch_lines].sum())
                 learn_some = functools.partial(learn, settings, train_lines, stretch, batch_characters)
@@ -130,7 +128,7 @@ def train(
                 put_together(whole, own_parts, count)
                 batch_loss, seconds = whole.told.tolist()  # the same in all processes, so that they stop together
                 torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
-                optimizer.step()
+                optimizer.step(learning_rate(settings, done["steps"], progress))
                 done["steps"] += 1
                 follow(average, network, min(settings.average, done["steps"] / (10 + done["steps"])))
                 elapsed = done["seconds"] + seconds

@@ -248,9 +248,14 @@ def test_the_summary_has_a_row_for_each_run(data, twins):
     assert table["test_cer"].iloc[0] == f"{twins[0].figures['test_cer']:.1%}"
 
 
-def test_training_rows_without_any_text_are_told(store, tmp_path):
-    pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4}).to_csv(tmp_path / "empty.csv", index=False)
-    with pytest.raises(ValueError, match="training rows has a text"):
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [("", "0 training rows with a text are too few"), (["train", "train", "validation", "test"], "none of the 2 tr.*")],
+)
+def test_training_rows_without_any_text_are_told(store, tmp_path, splits, words):
+    lines = pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4, "split": splits})
+    lines.to_csv(tmp_path / "empty.csv", index=False)
+    with pytest.raises(ValueError, match=words):
         load_data(str(tmp_path / "empty.csv"), height=40, seed=1, synthetic_lines={})
 
 

@@ -34,9 +34,10 @@ def test_what_is_kept_makes_room_when_nobody_has_asked_for_it_in_a_month(tmp_pat
     def ask(name):
         return made_once(tmp_path / name, lambda beside: (beside / "content").write_text(name))
 
-    for name in ("lines-old", "lines-young", "lines-asked", "synthetic-old"):
-        age = 0.9 if name == "lines-young" else 1.1
-        os.utime(ask(name), [time.time() - age * UNUSED] * 2)
+    months = {"lines-old": 1.1, "lines-young": 0.9, "lines-asked": 1.1, "synthetic-old": 1.1}
+    made = [(ask(name), time.time() - UNUSED * ago) for name, ago in months.items()]
+    for folder, when in made:
+        os.utime(folder, (when, when))
     ask("lines-asked")
     assert (tmp_path / "lines-old").exists()
     ask("lines-new")
