@@ -23,20 +23,21 @@ def check_port(host: str, port: int) -> None:
             raise ValueError(f"cannot listen on host {host}, port {port}: {error.strerror}") from None
 
 
-def serve(model: str, host: str, port: int, workers: int) -> int:
-    """Run `project.serving` as it is in the folder `model` until it ends, or we are told to; returns its exit code."""
+def serve(model: str, host: str, port: int, workers: int, parent: int | None) -> int:
+    """Run `project.serving` as it is in the folder `model` until it ends, we are told to, or our `parent` is another
+    process than that; returns its exit code.
+    """
     command = [sys.executable, "-m", "uvicorn", "project.serving:app", "--factory", "--app-dir", f"{model}/code"]
     command += ["--http", "project.serving:Patient", "--ws", "none", "--no-access-log", "--no-server-header"]
     command += ["--workers", "1", "--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
     environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
     entry_point.when_ended(lambda *_: server.terminate())
-    parent = os.getppid() if "MLFLOW_RUN_ID" in os.environ else None
     while True:
         try:
             return server.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            if parent and os.getppid() != parent:  # `mlflow run` was ended, which tells its children nothing
+            if parent and os.getppid() != parent:
                 server.terminate()
 
 
@@ -47,13 +48,15 @@ def serve(model: str, host: str, port: int, workers: int) -> int:
 @click.option("--port", required=True, type=entry_point.PORT)
 @click.option("--workers", required=True, type=click.IntRange(0), help="Processes that read; 0 for one a core.")
 def main(model_name: str, model_version: str, host: str, port: int, workers: int) -> None:
+    # Where `mlflow run` is ended, it tells its children nothing. (MLflow forgets the name of its run at first use.)
+    parent = os.getppid() if "MLFLOW_RUN_ID" in os.environ else None
     check_port(host, port)
     version = find_version(model_version, model_name)
     mlflow.set_tags({"model": model_name, "version": version.version})
     print(f"serving {model_name} version {version.version} on {entry_point.invocations(host, port)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
-        code = serve(model, host, port, workers)
+        code = serve(model, host, port, workers, parent)
     if code not in (0, *(-one for one in entry_point.ENDING)):
         raise ValueError(f"the server ended with code {code}; what it printed above says why")
 
