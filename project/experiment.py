@@ -52,7 +52,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         if not processes.from_first(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
-    texts = texts_of(settings, data)  # before the training: they may not be readable
+    texts_of(settings, data)  # they may not be readable: that is to be told before the training
     made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     with own_checkpoint(name, *made_from) as claim:
         checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
@@ -76,8 +76,9 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
             report.log_curves(name, history)
             best = min(history, key=lambda figures: figures["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
+            trained = Recognizer.of(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or register(
-                tune(run_id, Recognizer.of(network, data.charset, settings.height), texts, data, start),
+                tune(run_id, trained, texts_of(settings, data), data, start),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -123,7 +124,7 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
 
 def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None) -> Recognizer:
     """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it. What it
-    started from hands on its n-gram, where that fits better than one of these texts.
+    started from hands on its n-gram, where the characters are the same and that fits better than one of these texts.
     """
     same = start and start.language and start.charset.characters == recognizer.charset.characters
     known = [start.language.ngram] if same else []

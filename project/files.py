@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,8 +17,8 @@ FOLDER = Path(__file__).parent
 BASE = FOLDER / "base"  # the base model that comes with the project: see its README.md
 TEST_INPUTS = FOLDER / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TEXT_IMAGE = FOLDER / "text_image.json"  # {"inputs": (N, 1, H, W)}: sampler -> poster
-UNUSED = 30 * 24 * 3600
 PREDICTION = FOLDER / "prediction.json"  # {"predictions": (N, T, C)}: poster -> inferrer
+UNUSED = 30 * 24 * 3600  # seconds in which nobody asked
 
 
 def check_outside(folder: str | Path, parameter: str, path: str | Path) -> None:
@@ -69,10 +69,17 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
                 beside.mkdir()
                 make(beside)
             for other in folder.parent.glob(f"{folder.name.partition('-')[0]}-*/"):
-                if other.stat().st_mtime < time.time() - UNUSED:
-                    shutil.rmtree(other, ignore_errors=True)  # another process may be at it too
+                if other != folder:
+                    make_room(other)
         os.utime(folder)  # it was asked for
     return folder
+
+
+def make_room(folder: Path) -> None:
+    """Delete what `made_once` made, if nobody has asked for it in `UNUSED` seconds, or asks for it just now."""
+    with suppress(OSError), FileLock(f"{folder}.lock", timeout=0):
+        if folder.stat().st_mtime < time.time() - UNUSED:
+            shutil.rmtree(folder.rename(folder.with_name(f".{folder.stem}-unused")))  # half of it is never found
 
 
 def read_transcription(path: Path) -> str:

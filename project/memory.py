@@ -1,4 +1,4 @@
-"""What a training leaves of the machine's memory to others, by settings of oneDNN, glibc and Arrow."""
+"""What a training leaves of the machine's memory to others: settings of oneDNN and glibc, and what is given back."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ def spare_memory() -> None:
 
 
 def give_memory_back() -> None:
-    """What is free between pieces of the heap that are in use, and Arrow's; else it grows with the epochs."""
+    """What is free between pieces of the heap that are in use, which else grows with the epochs, and Arrow's."""
     pa.default_memory_pool().release_unused()
     if hasattr(LIBC, "malloc_trim"):
         LIBC.malloc_trim(0)

@@ -102,7 +102,8 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
     rows = spark.read.parquet(*map(_location, tables))
     kind = rows.schema["image"].dataType if "image" in rows.columns else None
     if not isinstance(kind, StructType | BinaryType):
-        raise ValueError(f"images: {tables[0]} has no column image with the bytes of pictures; {ADVICE}")
+        advice = f"; {ADVICE}" if kind else ""
+        raise ValueError(f"images: {tables[0]} has no column image with the bytes of pictures{advice}")
     file = F.url_decode(F.replace("_metadata.file_path", F.lit("+"), F.lit("%2B")))
     source = F.concat(_path(file), F.lit(":"), F.col("_metadata.row_index") + 1)
     image = F.col("image.bytes" if isinstance(kind, StructType) else "image")

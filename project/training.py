@@ -72,7 +72,7 @@ def train(
     On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     """
     spare_memory()
-    give_memory_back()
+    give_memory_back()  # what reading the tables left
     torch.manual_seed(settings.seed)
     first = processes.number() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,7 @@
 """What a trained recogniser learns from validation lines: a language model that helps, and how sure it may be."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,7 +81,7 @@ def best_ngram(
     """
     highest = highest_order(len(recognizer.charset))
     ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS if order <= highest)
-    return max([*ngrams, *known], key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
+    return max(itertools.chain(ngrams, known), key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
 
 
 def best_language_model(

@@ -63,6 +63,14 @@ def of_this_python(tmp_path_factory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def of_this_code() -> Iterator[None]:
+    """A model that is loaded puts its own copy of `project` before ours, for processes that are started later, too."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture(autouse=True)
 def of_no_experiment() -> Iterator[None]:
     """`mlflow.set_experiment` chooses for all processes that are started later, too: for none of another test."""

@@ -124,7 +124,7 @@ def test_a_budget_in_minutes_ends_the_run_and_draws_in_the_schedule(charset, han
     assert time.monotonic() - started > 2
     assert told[0] == 0
     assert told == sorted(told)
-    assert told[-1] > 0.5  # by the epochs, it would hardly have begun
+    assert told[-1] > 0.1  # by the epochs, less than 0.01
 
 
 def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):

@@ -5,6 +5,7 @@ Formats: https://ocr-d.de/en/gt-guidelines/pagexml/pagecontent_xsd.html and http
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
@@ -32,7 +33,8 @@ def read_pages(folder: Path) -> Iterator[Row]:
     """
     roots = {path: _root(path) for path in sorted(visible(folder, "*.xml"))}
     ordered = [path for kind in (PAGE, ALTO, "") for path, root in roots.items() if root == kind]
-    bare: list[Path] = []  # lines without texts: another file may have them with
+    names = Counter(path.stem for path in ordered)
+    bare: list[Path] = []  # lines without texts: a file of the same name may have them with
     seen: set[Path] = set()
     for paths in (ordered, bare):
         for path in paths:
@@ -42,7 +44,8 @@ def read_pages(folder: Path) -> Iterator[Row]:
             except (ElementTree.ParseError, OSError, ValueError) as error:
                 yield Row(ValueError(f"{told(path)}: cannot be read as XML: {error}"), "", source=told(path))
                 continue
-            if paths is ordered and lines and not any(text.strip() for *_, text in lines):
+            another = paths is ordered and names[path.stem] > 1
+            if another and lines and not any(text.strip() for *_, text in lines):
                 bare.append(path)
                 continue
             picture = _find_picture(path, name)

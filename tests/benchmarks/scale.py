@@ -39,7 +39,7 @@ def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
     """For each size a data set `train-SIZE` with all three splits, and the same training lines as `pictures-SIZE`."""
     rows = dataset.read_data_set(data)
     for split in dataset.SPLITS:
-        own = rows[rows["split"] == split]
+        own = rows[(rows["split"] == split) & (rows["text"] != "")]
         lines = [
             {"image": {"bytes": picture_file(row), "path": None}, "text": row.text, "writer": row.writer}
             for row in own.itertuples()
