@@ -42,7 +42,7 @@ def temperature_of(probabilities: Sequence[float], right: Sequence[bool]) -> flo
     """The temperature with the lowest negative log-likelihood of what was right; 1 where there is nothing to see."""
     if not len(right):
         return 1.0
-    probabilities = np.append(probabilities, np.full(len(IMAGINED), 1 / 2))
+    probabilities = beside_imagined(probabilities, 1 / 2)
     surprises = surprise(tempered(probabilities, TEMPERATURES[:, None]), [*right, *IMAGINED])
     return float(TEMPERATURES[surprises.argmin()])
 
@@ -53,14 +53,16 @@ def temperature_and_power(
     """The same for a beam's shares, with the power of P(labelling), of which the logarithms are given."""
     if not len(right):
         return 1.0, 0.0
-    shares, log_probabilities = (
-        np.append(told, np.full(len(IMAGINED), half))
-        for told, half in ((shares, 1 / 2), (log_probabilities, np.log(1 / 2)))
-    )
-    network = np.exp(POWERS[:, None] * log_probabilities)  # (powers, N)
+    shares = beside_imagined(shares, 1 / 2)
+    network = np.exp(POWERS[:, None] * beside_imagined(log_probabilities, np.log(1 / 2)))  # (powers, N + imagined)
     surprises = surprise(tempered(shares, TEMPERATURES[:, None])[:, None] * network, [*right, *IMAGINED])
     temperature, power = np.unravel_index(surprises.argmin(), surprises.shape)
     return float(TEMPERATURES[temperature]), float(POWERS[power])
+
+
+def beside_imagined(told: Sequence[float], half: float) -> np.ndarray:
+    """What is told of the real outcomes, and of the `IMAGINED` ones after them."""
+    return np.append(told, [half] * len(IMAGINED))
 
 
 def surprise(confidences: np.ndarray, right: Sequence[bool]) -> np.ndarray:
