@@ -15,10 +15,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from project import dataset, entry_point
-from project.dataset import SPLITS, Row
-from project.files import check_outside, replaced
-from project.images import MIN_SIDE, Region, read_picture
+from project import cli
+from project.atomic import check_outside, replaced
+from project.data import sources
+from project.data.rows import SPLITS, Row, batched
+from project.data.splits import assign_splits, find_leaks, fingerprint
+from project.data.tables import schema
+from project.recognition.image import Region, read_image
+from project.recognition.line_image import MIN_SIDE
 
 COLUMNS = ("text", "writer", "page")  # the split is the name of the file
 ROW_GROUP = 256  # lines that are in memory with their pictures, here and in who reads the tables
@@ -52,12 +56,12 @@ def convert(data: str, output: Path, seed: int) -> dict[str, int]:
     with replaced(output) as folder:
         folder.mkdir()
         unsplit = folder / "rows.parquet"
-        kept, rejected = write_usable(dataset.stream_rows(data), unsplit)
+        kept, rejected = write_usable(sources.stream_rows(data), unsplit)
         if not len(kept):
             example = f", the first because: {rejected['reason'][0]}" if len(rejected) else ""
             raise ValueError(f"data: none of the {len(rejected)} rows of {data} can be used{example}")
-        rows, origins = dataset.complete_splits(kept, kept["picture"], data, seed)
-        leaks = dataset.leaks(rows, rows["picture"])
+        rows, origins = assign_splits(kept, kept["picture"], data, seed)
+        leaks = find_leaks(rows, rows["picture"])
         write_splits(unsplit, rows["split"], folder)
         unsplit.unlink()
         rejected.to_csv(folder / "rejected_rows.csv", index=False)
@@ -79,8 +83,8 @@ def write_usable(rows: Iterable[Row], path: Path) -> tuple[pd.DataFrame, pd.Data
     and a table `source`, `text`, `reason` of the others."""
     kept, rejected = [], []
     rows = tqdm(rows, desc="reading", unit=" lines", mininterval=1)
-    with pq.ParquetWriter(path, dataset.schema(COLUMNS)) as writer:
-        for chunk in dataset.in_chunks(rows, ROW_GROUP):
+    with pq.ParquetWriter(path, schema(COLUMNS)) as writer:
+        for chunk in batched(rows, ROW_GROUP):
             group = []
             for row in chunk:
                 try:
@@ -89,7 +93,7 @@ def write_usable(rows: Iterable[Row], path: Path) -> tuple[pd.DataFrame, pd.Data
                     rejected.append((row.source, row.text, str(error)))
                     continue
                 group.append({"image": image, **{name: getattr(row, name) for name in COLUMNS}})
-                kept.append(row._replace(image=dataset.fingerprint(row.image)))
+                kept.append(row._replace(image=fingerprint(row.image)))
             writer.write_table(pa.Table.from_pylist(group, writer.schema))
     table = pd.DataFrame(kept, columns=Row._fields).rename(columns={"image": "picture"})
     return table, pd.DataFrame(rejected, columns=["source", "text", "reason"])
@@ -97,7 +101,7 @@ def write_usable(rows: Iterable[Row], path: Path) -> tuple[pd.DataFrame, pd.Data
 
 def picture_file(row: Row) -> bytes:
     """The file of a row's picture. ValueError says why the row cannot be used."""
-    pixels = read_picture(row.image)  # to the end: a file that is cut short is told now
+    pixels = read_image(row.image)  # to the end: a file that is cut short is told now
     if min(pixels.shape) < MIN_SIDE:
         raise ValueError(
             f"a picture of {pixels.shape[1]} x {pixels.shape[0]} px; a line has at least {MIN_SIDE} each way"
@@ -155,4 +159,4 @@ def main(data: str, output: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    entry_point.run("convert", main)
+    cli.run("convert", main)

@@ -6,22 +6,23 @@ import click
 import mlflow
 import pandas as pd
 
-from project import dataset, entry_point, registry
-from project.comparison import calibration_errors, compare, error_rates
-from project.decoding import DECODERS
-from project.recognizer import Recognizer
-from project.store import LineImages, line_images
+from project import cli
+from project.data import sources
+from project.data.line_cache import LineImages, line_images
+from project.evaluation.lines import calibration_errors, error_rates, evaluate_rows
+from project.recognition.decoding import DECODERS
+from project.tracking import registry
 
 
 def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]:
     """The rows of a data set that are marked `test`, or all where none is, with their line images, and which of the two
     it was ("test" or "all"). No picture is in memory.
     """
-    rows, split = dataset.survey_rows(data), "all"
+    rows, split = sources.scan_rows(data), "all"
     marked = rows["split"] == "test"
     if marked.any():
         rows, split = rows[marked].reset_index(drop=True), "test"
-    pictures = (row.image for row in dataset.stream_rows(data) if split in ("all", row.split))
+    pictures = (row.image for row in sources.stream_rows(data) if split in ("all", row.split))
     return rows, line_images(pictures, rows["picture"], height), split
 
 
@@ -33,9 +34,9 @@ def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(data: str, model_version: str, decoder: str) -> None:
     version = registry.find_version(model_version)
-    recognizer = Recognizer.from_registry(version)
+    recognizer = registry.load_recognizer(version)
     rows, images, split = rows_to_read(data, recognizer.height)
-    lines, rejected = compare(recognizer, rows, decoder, images)
+    lines, rejected = evaluate_rows(recognizer, rows, decoder, images)
 
     figures = error_rates(lines) | calibration_errors(lines) | {"lines": len(lines), "rejected": len(rejected)}
     mlflow.set_tags({"version": version.version, "split": split})
@@ -49,4 +50,4 @@ def main(data: str, model_version: str, decoder: str) -> None:
 
 
 if __name__ == "__main__":
-    entry_point.run("evaluate", main)
+    cli.run("evaluate", main)

@@ -12,8 +12,10 @@ import papermill
 from mlflow.exceptions import MlflowException
 from nbclient.exceptions import DeadKernelError
 
-from project import dataset, entry_point, registry
-from project.tracking import impatient
+from project import cli
+from project.data import sources
+from project.tracking import registry
+from project.tracking.mlflow_run import fail_fast
 
 NOTEBOOK = Path(__file__).parent.parent / "handwriting_classifier.ipynb"
 
@@ -29,7 +31,7 @@ def summary(notebook: nbformat.NotebookNode) -> str:
 def log_notebook(run_id: str, executed: Path) -> None:
     """Log the notebook as far as it ran; a server that is gone is no reason to hide what ended it."""
     try:
-        with impatient():
+        with fail_fast():
             mlflow.MlflowClient().log_artifact(run_id, str(executed))
     except MlflowException as error:
         log.warning("the executed notebook could not be logged: %s", error)
@@ -43,10 +45,10 @@ def log_notebook(run_id: str, executed: Path) -> None:
 @click.option("--start-from", required=True, help='What the third run starts from: "base", a number, latest, an alias.')
 def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -> None:
     if data != "synthetic":
-        dataset.survey(data)  # what is wrong is told now, and not in a notebook's traceback after two trainings
+        sources.scan(data)  # what is wrong is told now, and not in a notebook's traceback after two trainings
     if start_from != "base":
         registry.find_version(start_from, parameter="start_from")
-    run_id = entry_point.leave_run()  # the notebook makes runs in its own experiment
+    run_id = cli.detach_from_project_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
     parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed, "start_from": start_from}
     with tempfile.TemporaryDirectory() as folder:
@@ -70,4 +72,4 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
 
 
 if __name__ == "__main__":
-    entry_point.run("main", main)
+    cli.run("main", main)

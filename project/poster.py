@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import mlflow
 
-from project import entry_point
-from project.files import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, replaced, transcription_of
+from project import cli
+from project.atomic import replaced
+from project.handover import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, transcription_of
 
 PATIENCE = 120  # seconds for an answer
 
@@ -61,9 +62,9 @@ def post(url: str, body: Path, answer: Path) -> str:
 @click.command()
 @click.option("--image", required=True, help="A picture for handwriting_reader; empty for project/text_image.json.")
 @click.option("--host", required=True)
-@click.option("--port", required=True, type=entry_point.PORT)
+@click.option("--port", required=True, type=cli.PORT)
 def main(image: str, host: str, port: int) -> None:
-    url, picture = entry_point.invocations(host, port), Path(image).expanduser()
+    url, picture = cli.invocations(host, port), Path(image).expanduser()
     with tempfile.TemporaryDirectory() as folder, replaced(PREDICTION) as beside:
         if image:
             body = Path(folder, "body.json")
@@ -78,4 +79,4 @@ def main(image: str, host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    entry_point.run("poster", main)
+    cli.run("poster", main)

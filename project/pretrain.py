@@ -6,17 +6,19 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from project import dataset, entry_point, experiment
-from project.comparison import calibration_errors, compare, error_rates
-from project.decoding import DECODERS
-from project.files import replaced
-from project.lines import Data, load_data
-from project.recognizer import Recognizer
-from project.settings import GENTLE, Settings
+from project import cli
+from project.atomic import replaced
+from project.data import sources
+from project.data.dataset import Data, load_data
+from project.evaluation.lines import calibration_errors, error_rates, evaluate_rows
+from project.recognition.decoding import DECODERS
+from project.recognition.recognizer import Recognizer
+from project.tracking import experiment, registry
+from project.training.settings import FINE_TUNING_RATE, Settings
 
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"
-SHAPE = {"height": 36, "width": 128, "hidden": 128, "layers": 2}  # finer pictures than by default
+SHAPE = {"height": 36, "channels": 128, "lstm_units": 128, "lstm_layers": 2}  # finer pictures than by default
 FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
 
 
@@ -42,7 +44,8 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
     recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
     data_of = dict(zip(rows["source"], rows["data"], strict=True))
     figures = pd.concat(
-        figures_by_set(decoder, compare(recognizer, rows, decoder, data.images)[0], data_of) for decoder in DECODERS
+        figures_by_set(decoder, evaluate_rows(recognizer, rows, decoder, data.images)[0], data_of)
+        for decoder in DECODERS
     )
     card = folder / "README.md"
     head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
@@ -63,23 +66,23 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 def main(
     data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, texts: str, seed: int, output: str
 ) -> None:
-    entry_point.leave_run()
+    cli.detach_from_project_run()
     start = experiment.start_of(start_from)
-    shape, rate = (start.shape, GENTLE) if start else (SHAPE, Settings.learning_rate)
+    shape, rate = (start.shape, FINE_TUNING_RATE) if start else (SHAPE, Settings.learning_rate)
     settings = Settings(
         seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts,
         learning_rate=rate, **shape,
     )  # fmt: skip
     known = start.charset.characters if start else ""  # as in `train`
     data_set = load_data(
-        *dataset.named_in(data), height=settings.height, seed=seed,
+        *sources.parse_data(data), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH + known,
     )  # fmt: skip
     run = experiment.run("base", "How well does one model read many hands, English and French?", settings, data_set)
-    Recognizer.from_registry(run.version).save(output)
-    experiment.let_go([run])
+    registry.load_recognizer(run.version).save(output)
+    experiment.release([run])
     print(write_card(Path(output), data_set).to_string(index=False))
 
 
 if __name__ == "__main__":
-    entry_point.run("pretrain", main)
+    cli.run("pretrain", main)

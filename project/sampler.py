@@ -9,9 +9,11 @@ import mlflow
 import numpy as np
 from PIL import Image
 
-from project import entry_point
-from project.files import TEST_INPUTS, TEXT_IMAGE, keep_transcription, replaced, transcription_of
-from project.images import read_picture
+from project import cli
+from project.atomic import replaced
+from project.handover import TEXT_IMAGE, keep_transcription, transcription_of
+from project.recognition.image import read_image
+from project.tracking.registry import TEST_INPUTS
 
 MAX_SENT = 1_000_000  # pixels: about 4 MB of JSON; a photo that has more is shrunk, for lines are read 36 px high
 
@@ -28,7 +30,7 @@ def shrink(pixels: np.ndarray) -> np.ndarray:
 def main(image: str, seed: str) -> None:
     inputs = sorted(TEST_INPUTS.glob("*.png"))
     path = Path(image).expanduser() if image else random.Random(seed or None).choice(inputs)
-    pixels = shrink(read_picture(path))  # uint8 (H, W)
+    pixels = shrink(read_image(path))  # uint8 (H, W)
     text = transcription_of(path)
     with replaced(TEXT_IMAGE) as beside:
         beside.write_text(json.dumps({"inputs": pixels[None, None].tolist()}, separators=(",", ":")))  # (1, 1, H, W)
@@ -41,4 +43,4 @@ def main(image: str, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    entry_point.run("sampler", main)
+    cli.run("sampler", main)

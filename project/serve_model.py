@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import click
 import mlflow
 
-from project import entry_point, serving
-from project.registry import TWINS, find_version, version_uri
+from project import cli
+from project.serving.server import MODEL, WORKERS
+from project.tracking.registry import TWINS, find_version, version_uri
 
 
 def check_port(host: str, port: int) -> None:
@@ -23,16 +25,27 @@ def check_port(host: str, port: int) -> None:
             raise ValueError(f"cannot listen on host {host}, port {port}: {error.strerror}") from None
 
 
+def served_names(model: str) -> tuple[str, str]:
+    """Return what uvicorn is to run of the code in the folder `model`: the app and the protocol, as "module:name".
+
+    In versions registered before November 2026 both stand in the module `project.serving`.
+    """
+    if Path(model, "code/project/serving.py").exists():
+        return "project.serving:app", "project.serving:Patient"
+    return "project.serving.server:app", "project.serving.server:TimeoutProtocol"
+
+
 def serve(model: str, host: str, port: int, workers: int, parent: int | None) -> int:
     """Run `project.serving` as it is in the folder `model` until it ends, we are told to, or our `parent` is another
     process than that; returns its exit code.
     """
-    command = [sys.executable, "-m", "uvicorn", "project.serving:app", "--factory", "--app-dir", f"{model}/code"]
-    command += ["--http", "project.serving:Patient", "--ws", "none", "--no-access-log", "--no-server-header"]
+    app, protocol = served_names(model)
+    command = [sys.executable, "-m", "uvicorn", app, "--factory", "--app-dir", f"{model}/code"]
+    command += ["--http", protocol, "--ws", "none", "--no-access-log", "--no-server-header"]
     command += ["--workers", "1", "--host", host, "--port", str(port), "--timeout-graceful-shutdown", "10"]
-    environment = os.environ | {serving.MODEL: model, serving.WORKERS: str(workers)}
+    environment = os.environ | {MODEL: model, WORKERS: str(workers)}
     server = subprocess.Popen(command, env=environment)
-    entry_point.when_ended(lambda *_: server.terminate())
+    cli.on_termination(lambda *_: server.terminate())
     while True:
         try:
             return server.wait(timeout=0.5)
@@ -45,7 +58,7 @@ def serve(model: str, host: str, port: int, workers: int, parent: int | None) ->
 @click.option("--model-name", required=True, type=click.Choice(list(TWINS)))
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--host", required=True)
-@click.option("--port", required=True, type=entry_point.PORT)
+@click.option("--port", required=True, type=cli.PORT)
 @click.option("--workers", required=True, type=click.IntRange(0), help="Processes that read; 0 for one a core.")
 def main(model_name: str, model_version: str, host: str, port: int, workers: int) -> None:
     # Where `mlflow run` is ended, it tells its children nothing. (MLflow forgets the name of its run at first use.)
@@ -53,13 +66,13 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
     check_port(host, port)
     version = find_version(model_version, model_name)
     mlflow.set_tags({"model": model_name, "version": version.version})
-    print(f"serving {model_name} version {version.version} on {entry_point.invocations(host, port)}", flush=True)
+    print(f"serving {model_name} version {version.version} on {cli.invocations(host, port)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
         code = serve(model, host, port, workers, parent)
-    if code not in (0, *(-one for one in entry_point.ENDING)):
+    if code not in (0, *(-one for one in cli.ENDING)):
         raise ValueError(f"the server ended with code {code}; what it printed above says why")
 
 
 if __name__ == "__main__":
-    entry_point.run("serve_model", main)
+    cli.run("serve_model", main)

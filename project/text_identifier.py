@@ -7,10 +7,11 @@ import click
 import mlflow
 import numpy as np
 
-from project import entry_point, metrics, registry
-from project.decoding import DECODERS, decode
-from project.files import PREDICTION, kept_transcription
-from project.recognizer import Recognizer
+from project import cli
+from project.evaluation import metrics
+from project.handover import PREDICTION, kept_transcription
+from project.recognition.decoding import DECODERS, decode
+from project.tracking import registry
 
 
 def read_prediction(path: Path) -> list:
@@ -54,7 +55,7 @@ def main(model_version: str, decoder: str) -> None:
     else:
         version = registry.find_version(model_version)
         mlflow.set_tag("version", version.version)
-        recognizer = Recognizer.from_registry(version)
+        recognizer = registry.load_recognizer(version)
         log_probs = log_probs_of(predictions, len(recognizer.charset))
         labels = [decode(line, decoder, recognizer.language) for line in log_probs]
         texts = [recognizer.charset.decode(one) for one in labels]
@@ -70,4 +71,4 @@ def main(model_version: str, decoder: str) -> None:
 
 
 if __name__ == "__main__":
-    entry_point.run("inferrer", main)
+    cli.run("inferrer", main)

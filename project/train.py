@@ -9,9 +9,12 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from project import dataset, entry_point, experiment, processes
-from project.lines import load_data
-from project.settings import GENTLE, Settings
+from project import cli
+from project.data import sources
+from project.data.dataset import load_data
+from project.tracking import experiment
+from project.training import parallel
+from project.training.settings import FINE_TUNING_RATE, Settings
 
 
 def launch(count: int) -> None:
@@ -44,19 +47,19 @@ def main(data: str, epochs: int, start_from: str, texts: str, seed: int, count: 
     if count > 1 and not torch.distributed.is_torchelastic_launched():
         launch(count)
         return
-    entry_point.leave_run()
+    cli.detach_from_project_run()
     start = experiment.start_of(start_from)
-    shape, rate = (start.shape, GENTLE) if start else ({}, Settings.learning_rate)
+    shape, rate = (start.shape, FINE_TUNING_RATE) if start else ({}, Settings.learning_rate)
     settings = Settings(seed, epochs, start_from=start_from, texts=texts, learning_rate=rate, **shape)
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
-    with processes.together():
-        data_set = load_data(*dataset.named_in(data), height=settings.height, seed=seed, characters=known)
+    with parallel.process_group():
+        data_set = load_data(*sources.parse_data(data), height=settings.height, seed=seed, characters=known)
         run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
     if run:
-        champion = experiment.crown([run], data_set)
+        champion = experiment.promote_best([run], data_set)
         print(experiment.summary([run], champion).to_string())
         print(json.dumps({**run.figures, "version": int(run.version.version), "epochs": len(run.history)}))
 
 
 if __name__ == "__main__":
-    entry_point.run("train", main)
+    cli.run("train", main)

@@ -8,8 +8,11 @@ import click
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
-from project import archive, dataset, entry_point, pictures, registry, review
-from project.recognizer import Recognizer
+from project import cli
+from project.archive import review, transcription
+from project.data import sources
+from project.evaluation import figures
+from project.tracking import registry
 
 SHOWN = 20  # bad pictures that are printed
 
@@ -17,18 +20,18 @@ SHOWN = 20  # bad pictures that are printed
 def transcribe(images: str, parts: Path, version: ModelVersion, engine: str, master: str) -> None:
     """Read the pictures that `parts` lacks, in a plain loop or on Apache Spark, which only this needs."""
     if engine == "loop":
-        return archive.transcribe(images, parts, Recognizer.from_registry(version), int(version.version))
+        return transcription.transcribe(images, parts, registry.load_recognizer(version), int(version.version))
     try:
-        from project import spark
+        from project.archive import spark
     except ModuleNotFoundError as error:
         raise ValueError(f"engine: {error}; Spark needs Java 17 and `pip install pyspark==4.3.0`") from None
     return spark.transcribe(images, parts, version, master)
 
 
-def log(summary: archive.Summary, figures: dict[str, float]) -> None:
+def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
     """The figures, the histogram of confidence, the least certain lines and the bad pictures, to MLflow."""
-    mlflow.log_metrics(figures)
-    mlflow.log_figure(pictures.confidence_histogram(summary.histogram), "confidence.png")
+    mlflow.log_metrics(metrics)
+    mlflow.log_figure(figures.confidence_histogram(summary.histogram), "confidence.png")
     mlflow.log_table(summary.least_certain, "least_certain.json")
     mlflow.log_text(summary.bad.to_csv(index=False), "bad_pictures.csv")
 
@@ -47,36 +50,36 @@ def main(
     table: str, review_lines: int, review_by: str,
 ) -> None:  # fmt: skip
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
-    if not dataset.is_there(images):
+    if not sources.exists(images):
         raise ValueError(f"images: {images} does not exist; it is a folder of pictures of lines, or a data set")
-    parts = archive.parts_of(output, images)
+    parts = transcription.parts_of(output, images)
     if table:
         review.check_place(Path(table), images, parts, Path(output))
     version = registry.find_version(model_version, registry.READER_NAME)
-    with archive.locked(parts):
-        archive.forget_failed(parts)
-        before, started = archive.count(parts), time.monotonic()
+    with transcription.locked(parts):
+        transcription.drop_failed(parts)
+        before, started = transcription.count(parts), time.monotonic()
         transcribe(images, parts, version, engine, master)
         seconds = time.monotonic() - started
-        summary = archive.summarize(parts, review_lines, but=review.handed_out(parts))
+        summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_sources(parts))
         if not summary.lines:
             raise ValueError(f"images: there are no pictures in {images}")
         if Path(output).suffix:
-            archive.write_joined(parts, Path(output))
+            transcription.write_joined(parts, Path(output))
         if table:
             lines = summary.least_certain if review_by == "confidence" else summary.by_chance
-            handed_out = review.write_review(images, lines, Path(table), parts)
-            print(f"{handed_out} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
+            reviewed_sources = review.write_review(images, lines, Path(table), parts)
+            print(f"{reviewed_sources} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
 
-    figures = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}
-    figures |= {"lines_per_s": round(figures["read_now"] / seconds, 1), "mean_confidence": summary.mean_confidence}
+    metrics = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}
+    metrics |= {"lines_per_s": round(metrics["read_now"] / seconds, 1), "mean_confidence": summary.mean_confidence}
     mlflow.set_tags({"version": version.version, "output": output, "engine": engine})
-    log(summary, figures)
+    log(summary, metrics)
     for line in summary.bad.head(SHOWN).itertuples():
         print(f"not read: {line.source}: {line.error}")
     print(f"{version.name} version {version.version}: {images} -> {output}")
-    print(json.dumps(figures))
+    print(json.dumps(metrics))
 
 
 if __name__ == "__main__":
-    entry_point.run("transcribe", main)
+    cli.run("transcribe", main)

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from project import registry
+from project.tracking import registry
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: servers and trainings share the cores
 ROOT = Path(__file__).parent.parent
@@ -158,7 +158,7 @@ def at(uri: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def base_store(tmp_path_factory) -> str:
     """The URI of a tracking store of its own, without a server, in which the base model is registered."""
-    from project.registration import register_base
+    from project.tracking.registry import register_base
 
     folder = tmp_path_factory.mktemp("base")
     with at(f"sqlite:///{folder}/mlflow.db"):

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project import dataset
-from project.comparison import compare, error_rates
-from project.files import BASE, TEST_INPUTS, transcription_of
-from project.images import read_picture
-from project.metrics import cer
-from project.recognizer import Recognizer
+from project.data import sources
+from project.evaluation.lines import error_rates, evaluate_rows
+from project.evaluation.metrics import cer
+from project.handover import transcription_of
+from project.recognition.image import read_image
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE, TEST_INPUTS
 from tests.conftest import ROOT
-from tests.test_lines import REAL_DATA
+from tests.data.test_dataset import REAL_DATA
 
 LINE = TEST_INPUTS / "indie-flower-7.png"
 
@@ -27,7 +28,7 @@ def base():
 
 
 def read(recognizer, *sources):
-    return recognizer.read([recognizer.line_image(read_picture(source)) for source in sources])
+    return recognizer.read([recognizer.line_image(read_image(source)) for source in sources])
 
 
 def saved(picture, kind="PNG", **options):
@@ -94,8 +95,8 @@ def test_a_picture_of_any_size_gives_a_text_or_an_error_in_words(base, size):
 def test_it_reads_real_hands(base, name):
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real handwriting at {REAL_DATA}")
-    rows = dataset.read_rows(REAL_DATA / name)
-    lines, _ = compare(base, rows[rows["split"] == "validation"].head(100))
+    rows = sources.read_rows(REAL_DATA / name)
+    lines, _ = evaluate_rows(base, rows[rows["split"] == "validation"].head(100))
     assert error_rates(lines)["cer"] < 0.3
 
 

@@ -2,8 +2,8 @@ import json
 
 from click.testing import CliRunner
 
-from project import synthetic
-from project.files import BASE
+from project.data import synthetic
+from project.tracking.registry import BASE
 from tests.benchmarks import active_learning, decoding, inference
 
 

@@ -14,8 +14,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from project import files, training
-from project.lines import load_data
+from project import atomic
+from project.data.dataset import load_data
+from project.training import loop
 from tests.trainings import (
     CONTEXT,
     EPOCHS,
@@ -215,12 +216,12 @@ def disk():
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_old_one(table, tmp_path, disk):
     data = load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
     lines, checkpoint = (data.charset, data.lines["train"], data.lines["validation"]), tmp_path / "checkpoint.pt"
-    _, whole = training.train(SETTINGS, *lines)
+    _, whole = loop.train(SETTINGS, *lines)
     with pytest.raises(OSError, match="File too large"):
-        training.train(SETTINGS, *lines, lambda epoch, *_: epoch == 2 and disk.fill(), checkpoint)
+        loop.train(SETTINGS, *lines, lambda epoch, *_: epoch == 2 and disk.fill(), checkpoint)
     disk.clear()
     told = []
-    _, resumed = training.train(SETTINGS, *lines, lambda epoch, *_: told.append(epoch), checkpoint)
+    _, resumed = loop.train(SETTINGS, *lines, lambda epoch, *_: told.append(epoch), checkpoint)
     assert told == [2, 3, 4, 5]
     assert [figures["val_loss"] for figures in resumed] == [figures["val_loss"] for figures in whole]
     assert list(tmp_path.iterdir()) == [checkpoint]
@@ -230,7 +231,7 @@ def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path, disk)
     path = tmp_path / "text_image.json"
     path.write_text("old")
     disk.fill()
-    with pytest.raises(OSError, match="File too large"), files.replaced(path) as beside:
+    with pytest.raises(OSError, match="File too large"), atomic.replaced(path) as beside:
         beside.write_text("n" * 200_000)
     disk.clear()
     assert path.read_text() == "old"

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from project import experiment, registry
-from project.settings import Settings
+from project.tracking import experiment, registry
+from project.training.settings import Settings
 
 RUNS = {"plain", "shortcut-and-augmentation", "from-base"}
 PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from project import registry
+from project.tracking import registry
 from tests.conftest import MLFLOW, free_port
 from tests.trainings import Server, answers_of, assert_whole, output, runs_of, start
 

@@ -8,8 +8,9 @@ import nbformat
 import pytest
 import yaml
 
-from project.files import TEST_INPUTS, transcription_of
-from project.images import read_picture
+from project.handover import transcription_of
+from project.recognition.image import read_image
+from project.tracking.registry import TEST_INPUTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,7 +58,7 @@ def test_every_test_input_is_a_picture_with_its_transcription():
     pictures = sorted(TEST_INPUTS.glob("*.png"))
     assert len(pictures) >= 10
     for picture in pictures:
-        assert min(read_picture(picture).shape) >= 30
+        assert min(read_image(picture).shape) >= 30
         assert transcription_of(picture)
 
 

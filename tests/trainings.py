@@ -11,16 +11,16 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 
-from project import experiment, registry, tracking
-from project.lines import load_data
-from project.settings import Settings
+from project.data.dataset import load_data
+from project.tracking import experiment, mlflow_run, registry
+from project.training.settings import Settings
 from tests.conftest import MLFLOW, at, free_port, serving
 
-SETTINGS = Settings(epochs=5, width=32, hidden=16, layers=1, patience=1000)
+SETTINGS = Settings(epochs=5, channels=32, lstm_units=16, lstm_layers=1, patience=1000)
 EPOCHS = list(range(1, SETTINGS.epochs + 1))
 PER_EPOCH = {"train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "train_lines_per_s"}
 CONTEXT = multiprocessing.get_context("forkserver")  # it imports once; each process is a fork of it
-CONTEXT.set_forkserver_preload(["project.experiment"])
+CONTEXT.set_forkserver_preload(["project.tracking.experiment"])
 
 
 class Server:
@@ -57,20 +57,20 @@ def train(name, table, folder, uri, holds, environment):
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     mlflow.set_tracking_uri(uri)
-    tell = tracking.tell
+    log_epoch = mlflow_run.log_epoch
 
     def hold_and_tell(run_id, checkpoint, epoch, *rest):
         if epoch in holds:
             holds[epoch].wait()
-        tell(run_id, checkpoint, epoch, *rest)
+        log_epoch(run_id, checkpoint, epoch, *rest)
 
-    tracking.tell = hold_and_tell
+    mlflow_run.log_epoch = hold_and_tell
     with Path("output.txt").open("a") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     logging.basicConfig(level=logging.INFO, force=True)
     data = load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
-    experiment.crown([experiment.run(name, "Does it hold?", SETTINGS, data)], data)
+    experiment.promote_best([experiment.run(name, "Does it hold?", SETTINGS, data)], data)
     print("done", flush=True)
 
 

@@ -17,9 +17,9 @@ import mlflow
 import pandas as pd
 import torch
 
-from project.lines import load_data
-from project.settings import Settings
-from project.training import train, validate
+from project.data.dataset import load_data
+from project.training.loop import train, validate
+from project.training.settings import Settings
 from tests.benchmarks.training import lines_per_s
 
 EXPERIMENT = "ablation"
@@ -28,11 +28,11 @@ VARIANTS: dict[str, dict[str, float]] = {
     "height 24": {"height": 24},
     "height 36": {"height": 36},
     "height 48": {"height": 48},
-    "one LSTM of 160": {"layers": 1, "hidden": 160},
-    "LSTMs of 96": {"hidden": 96},
-    "LSTMs of 192": {"hidden": 192},
-    "convolutions 2/3 as wide": {"width": 84},
-    "convolutions 1.5 times as wide": {"width": 192},
+    "one LSTM of 160": {"lstm_layers": 1, "lstm_units": 160},
+    "LSTMs of 96": {"lstm_units": 96},
+    "LSTMs of 192": {"lstm_units": 192},
+    "convolutions 2/3 as wide": {"channels": 84},
+    "convolutions 1.5 times as wide": {"channels": 192},
     "batches of half the size": {"batch_width": 2048},
     "batches of twice the size": {"batch_width": 8192},
     "half the learning rate": {"learning_rate": 4e-3},
@@ -45,8 +45,8 @@ VARIANTS: dict[str, dict[str, float]] = {
     "twice the augmentation": {"augmentation": 1.5},
     "no dropout": {"dropout": 0},
     "twice the dropout": {"dropout": 0.4},
-    "no short lines first": {"short_first": 0},
-    "no averaging of weights": {"average": 0},
+    "no short lines first": {"curriculum_epochs": 0},
+    "no averaging of weights": {"ema_decay": 0},
 }
 
 

@@ -17,14 +17,17 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from project import archive, dataset
-from project.charset import Charset
-from project.comparison import compare, error_rates
-from project.lines import usable_lines
-from project.recognizer import AT_ONCE, Recognizer
-from project.settings import GENTLE, Settings
-from project.store import LineImages, line_images
-from project.training import train
+from project.archive import transcription
+from project.data import sources
+from project.data.dataset import usable_lines
+from project.data.line_cache import LineImages, line_images
+from project.data.rows import batched
+from project.data.splits import fingerprint
+from project.evaluation.lines import error_rates, evaluate_rows
+from project.recognition.charset import Charset
+from project.recognition.recognizer import AT_ONCE, Recognizer
+from project.training.loop import train
+from project.training.settings import FINE_TUNING_RATE, Settings
 
 # How the lines are ranked, the first to be corrected first. lines: `text` as it was read, and `confidence`
 CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = {
@@ -36,8 +39,8 @@ CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = 
 def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
     rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
-    chunks = dataset.in_chunks(rows, AT_ONCE)
-    return pd.concat([archive.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
+    chunks = batched(rows, AT_ONCE)
+    return pd.concat([transcription.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
 
 
 def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epochs: int, seed: int) -> Recognizer:
@@ -49,9 +52,9 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
     charset = Charset.from_texts([*corrected["text"], start.charset.characters])
     validation, _ = usable_lines("validation", corrected[:held_out], images, charset)
     training, _ = usable_lines("train", corrected[held_out:], images, charset)
-    settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=GENTLE, **start.shape)
+    settings = Settings(seed=seed, epochs=epochs, patience=epochs, learning_rate=FINE_TUNING_RATE, **start.shape)
     network, _ = train(settings, charset, training, validation, start=start)
-    return Recognizer.of(network, charset, start.height)
+    return Recognizer.from_network(network, charset, start.height)
 
 
 @click.command()
@@ -63,20 +66,20 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
 @click.option("--threads", default=2, type=click.IntRange(1))
 def main(data: str, start: str, lines: str, epochs: int, seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
-    rows, recognizer = dataset.read_data_set(data), Recognizer.load(start)
+    rows, recognizer = sources.read_data_set(data), Recognizer.load(start)
     pool, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
-    images = line_images(pool["image"], pool["image"].map(dataset.fingerprint), recognizer.height)
+    images = line_images(pool["image"], pool["image"].map(fingerprint), recognizer.height)
     readings = read(recognizer, pool)
     pool, readings = pool[readings["error"].isna()], readings[readings["error"].isna()]
     print(f"{'corrected':>9}  {'chosen':26}{'characters':>10}{'test CER':>10}")
-    before = error_rates(compare(recognizer, test)[0])["cer"]
+    before = error_rates(evaluate_rows(recognizer, test)[0])["cer"]
     print(f"{0:9}  {'':26}{0:10}{before:10.2%}", flush=True)
     figures = {"lines": len(test), "cer_0": round(before, 4)}
     for number in map(int, lines.split(",")):
         for name, choose in CHOICES.items():
             chosen = np.asarray(choose(readings, np.random.default_rng(seed)))[:number]
             corrected = pool.iloc[np.random.default_rng(seed).permutation(chosen)]
-            after = error_rates(compare(train_on(recognizer, corrected, images, epochs, seed), test)[0])["cer"]
+            after = error_rates(evaluate_rows(train_on(recognizer, corrected, images, epochs, seed), test)[0])["cer"]
             print(f"{number:9}  {name:26}{corrected['text'].str.len().sum():10}{after:10.2%}", flush=True)
             figures[f"cer_{number}_{name.replace(' ', '_')}"] = round(after, 4)
     print(json.dumps(figures))

@@ -22,8 +22,9 @@ import click
 import pandas as pd
 from PIL import Image
 
-from project import dataset
-from project.images import read_picture
+from project.data import sources
+from project.data.rows import SPLITS
+from project.recognition.image import read_image
 
 KRAKEN = "kraken==7.1.1"
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def write_lines(rows: pd.DataFrame, folder: Path) -> None:
     """Each row as `number.png` and `number.gt.txt`, as kraken takes them."""
     folder.mkdir()
     for number, row in enumerate(rows[rows["text"] != ""].itertuples()):
-        Image.fromarray(read_picture(row.image)).save(folder / f"{number:06}.png", compress_level=1)
+        Image.fromarray(read_image(row.image)).save(folder / f"{number:06}.png", compress_level=1)
         (folder / f"{number:06}.gt.txt").write_text(row.text, "utf-8")
 
 
@@ -60,9 +61,9 @@ def figures_of(command: list, threads: int) -> dict:
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--kraken-env", default=None, type=click.Path(path_type=Path), help="Folder; else a temporary one.")
 def main(data: str, minutes: float, threads: int, kraken_env: Path | None) -> None:
-    rows = dataset.read_data_set(data, seed=SEED)
+    rows = sources.read_data_set(data, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
-        for split in dataset.SPLITS:
+        for split in SPLITS:
             write_lines(rows[rows["split"] == split], Path(folder, split))
         python = kraken_python((kraken_env or Path(folder, "kraken")).resolve())
         side = Path(__file__).with_name("kraken_side.py")

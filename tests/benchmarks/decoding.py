@@ -18,15 +18,16 @@ from collections.abc import Callable, Sequence
 import click
 import numpy as np
 
-from project import dataset, registry
-from project.charset import BLANK, Charset
-from project.decoding import LanguageModel, best_path, prefix_beam_search
-from project.files import BASE
-from project.images import read_picture
-from project.metrics import cer
-from project.ngram import NGram
-from project.recognizer import Recognizer
-from project.texts import line_texts
+from project.data import sources
+from project.data.texts import line_texts
+from project.evaluation.metrics import cer
+from project.recognition.charset import BLANK, Charset
+from project.recognition.decoding import LanguageModel, best_path, prefix_beam_search
+from project.recognition.image import read_image
+from project.recognition.ngram import NGram
+from project.recognition.recognizer import Recognizer
+from project.tracking import registry
+from project.tracking.registry import BASE
 
 FRAMES = 256
 CHARSET = Charset(string.printable[:95])
@@ -88,11 +89,11 @@ def main(data: str, model_version: str, lines: int, runs: int) -> None:
     references: list[str] = []
     if data:
         version = registry.find_version(model_version) if model_version else None
-        recognizer = Recognizer.from_registry(version) if version else Recognizer.load(BASE)
-        rows = dataset.read_data_set(data)
+        recognizer = registry.load_recognizer(version) if version else Recognizer.load(BASE)
+        rows = sources.read_data_set(data)
         rows = rows[rows["split"] == "test"].iloc[:lines]
         references = list(rows["text"])
-        images = [recognizer.line_image(read_picture(picture)) for picture in rows["image"]]
+        images = [recognizer.line_image(read_image(picture)) for picture in rows["image"]]
         sets = {"lines": recognizer.log_probs(images)}
         charset, language = recognizer.charset, recognizer.language
     else:

@@ -26,10 +26,13 @@ import click
 import numpy as np
 import psutil
 
-from project import dataset, inference, registry
-from project.files import BASE
-from project.images import FRAME_WIDTH, read_picture
-from project.recognizer import Recognizer
+from project.data import sources
+from project.recognition import onnx_engine
+from project.recognition.batch import FRAME_WIDTH
+from project.recognition.image import read_image
+from project.recognition.recognizer import Recognizer
+from project.tracking import registry
+from project.tracking.registry import BASE
 
 ROUNDS = 3  # the fastest counts: other processes can only make it slower
 COLUMNS = ("picture_to_text_lines_per_s", "network_lines_per_s", "peak_rss_mb", "ready_s", "differs")
@@ -41,7 +44,7 @@ class Torch:
     def __init__(self, recognizer: Recognizer, exact: bool = False):
         import torch
 
-        torch.set_num_threads(inference.threads())
+        torch.set_num_threads(onnx_engine.threads())
         self.torch, self.exact = torch, exact
         self.network = recognizer.network.double() if exact else recognizer.network
 
@@ -59,8 +62,8 @@ class OpenVino:
     def __init__(self, recognizer: Recognizer):
         import openvino
 
-        settings = {"INFERENCE_NUM_THREADS": inference.threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        model = openvino.Core().read_model(inference.onnx_model(recognizer.weights).SerializeToString())
+        settings = {"INFERENCE_NUM_THREADS": onnx_engine.threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        model = openvino.Core().read_model(onnx_engine.onnx_model(recognizer.weights).SerializeToString())
         self.request = openvino.compile_model(model, "CPU", settings).create_infer_request()
 
     def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -72,19 +75,19 @@ ENGINES = {"onnxruntime": None, "torch": Torch, "openvino": OpenVino}
 
 def measure(engine: str, data: str, lines: int, size: int, model_version: str) -> dict[str, float]:
     """The figures of one engine, `size` lines at a time; to be called in a process of its own, once."""
-    rows = dataset.read_data_set(data)
+    rows = sources.read_data_set(data)
     pictures = list(rows.loc[rows["split"] == "test", "image"])[:lines]
     version = registry.find_version(model_version) if model_version else None
-    recognizer = Recognizer.from_registry(version) if version else Recognizer.load(BASE)
+    recognizer = registry.load_recognizer(version) if version else Recognizer.load(BASE)
     if ENGINES[engine]:
         vars(recognizer)["session"] = ENGINES[engine](recognizer)
 
     def read(some: list) -> list[str]:
-        return recognizer.read([recognizer.line_image(read_picture(picture)) for picture in some])
+        return recognizer.read([recognizer.line_image(read_image(picture)) for picture in some])
 
     read(pictures[:1])
     ready = time.time() - psutil.Process().create_time()
-    line_images = [recognizer.line_image(read_picture(picture)) for picture in pictures]
+    line_images = [recognizer.line_image(read_image(picture)) for picture in pictures]
     figures = {
         "picture_to_text_lines_per_s": rate(read, pictures, size),
         "network_lines_per_s": rate(recognizer.log_probs, line_images, size),

@@ -26,8 +26,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from project import dataset
 from project.convert import picture_file
+from project.data import sources
+from project.data.rows import SPLITS
+from project.data.tables import schema
 
 ROOT = Path(__file__).parents[2]
 SHARD = 5000  # lines
@@ -37,8 +39,8 @@ PARTS = ("train", "transcribe", "loop", "spark", "torchrun")
 
 def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
     """For each size a data set `train-SIZE` with all three splits, and the same training lines as `pictures-SIZE`."""
-    rows = dataset.read_data_set(data)
-    for split in dataset.SPLITS:
+    rows = sources.read_data_set(data)
+    for split in SPLITS:
         own = rows[(rows["split"] == split) & (rows["text"] != "")]
         lines = [
             {"image": {"bytes": picture_file(row), "path": None}, "text": row.text, "writer": row.writer}
@@ -55,7 +57,7 @@ def write_shards(rows: Sequence[dict], lines: int, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for shard, start in enumerate(range(0, lines, SHARD)):
         chosen = [rows[number % len(rows)] for number in range(start, min(start + SHARD, lines))]
-        table = pa.Table.from_pylist(chosen, dataset.schema(("text", "writer")))
+        table = pa.Table.from_pylist(chosen, schema(("text", "writer")))
         pq.write_table(table, f"{path}-{shard:05}.parquet", row_group_size=500)
 
 
@@ -130,12 +132,12 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
         folder = Path(kept)
         write_data(data, {*wanted, workers_lines}, folder)
         if {"transcribe", "loop", "spark"} & {*parts}:
-            register = "from project.registration import register_base; register_base(); print({})"
+            register = "from project.tracking.registry import register_base; register_base(); print({})"
             measured(["-c", register], folder, threads)
         for part in parts:
             speeds, peaks = [], []
-            for lines, command, own_threads in commands[part]:
-                found = measured(command, folder, own_threads)
+            for lines, command, set_intra_op_threads in commands[part]:
+                found = measured(command, folder, set_intra_op_threads)
                 speeds.append(found.get("train_lines_per_s") or found["lines_per_s"])
                 peaks.append(found["peak_mb"])
                 print(f"{part:12}{lines:9}{speeds[-1]:10.1f}{found['seconds']:10.1f}{peaks[-1]:10}", flush=True)

@@ -27,11 +27,10 @@ import mlflow
 import numpy as np
 import psutil
 
-from project import dataset
-from project.files import BASE
-from project.images import read_picture
-from project.recognizer import Recognizer
-from project.registration import register_base
+from project.data import sources
+from project.recognition.image import read_image
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE, register_base
 from tests.conftest import ROOT, free_port, serving
 
 CLIENTS = (1, 4, 16, 64)
@@ -47,7 +46,7 @@ def raw(pictures: list[bytes], batch: int, threads: int, seconds: float) -> tupl
     started = time.perf_counter()
     while (now := time.perf_counter()) < started + seconds:
         chosen = [pictures[(len(times) * batch + number) % len(pictures)] for number in range(batch)]
-        recognizer.read([recognizer.line_image(read_picture(picture)) for picture in chosen])
+        recognizer.read([recognizer.line_image(read_image(picture)) for picture in chosen])
         if now > started + WARM_UP:
             times.append(1000 * (time.perf_counter() - now))
     return report(f"raw, batch {batch}", "", times, batch * len(times) / (seconds - WARM_UP))
@@ -118,7 +117,7 @@ def memory_growth(server: psutil.Process, port: int, bodies: list[str], requests
 @click.option("--workers", default=joblib.cpu_count(), type=click.IntRange(1))
 @click.option("--requests", default=0, type=click.IntRange(0), help="For the memory; 0 leaves that out.")
 def main(data: str, lines: int, seconds: int, workers: int, requests: int) -> None:
-    rows = dataset.read_data_set(data)
+    rows = sources.read_data_set(data)
     images = rows.loc[rows["split"] == "test", "image"][:lines]
     pictures = [image if isinstance(image, bytes) else Path(image).read_bytes() for image in images]
     bodies = {
@@ -126,7 +125,7 @@ def main(data: str, lines: int, seconds: int, workers: int, requests: int) -> No
             json.dumps({"inputs": {"image": [base64.b64encode(picture).decode()]}}) for picture in pictures
         ],
         "cnn_text_identifier": [
-            json.dumps({"inputs": read_picture(picture)[None, None].tolist()}, separators=(",", ":"))
+            json.dumps({"inputs": read_image(picture)[None, None].tolist()}, separators=(",", ":"))
             for picture in pictures
         ],
     }

@@ -16,10 +16,10 @@ import statistics
 import click
 import torch
 
-from project import processes
-from project.lines import load_data
-from project.settings import Settings
-from project.training import train, validate
+from project.data.dataset import load_data
+from project.training import parallel
+from project.training.loop import train, validate
+from project.training.settings import Settings
 
 
 def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
@@ -29,7 +29,7 @@ def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None
     lines = prepared.lines
 
     columns = ("train_loss", "val_loss", "val_cer", "val_wer", "train_lines_per_s")
-    if processes.number() == 0:
+    if parallel.rank() == 0:
         print("epoch", *(f"{column:>17}" for column in columns))
 
     def show(epoch: int, figures: dict[str, float], predictions: list[str]) -> None:
@@ -44,7 +44,7 @@ def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "epochs": len(history),
     }
-    if processes.number() == 0:
+    if parallel.rank() == 0:
         print(json.dumps(figures))
 
 
@@ -60,7 +60,7 @@ def lines_per_s(history: list[dict[str, float]]) -> float:
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--seed", default=1, type=click.IntRange(0))
 def main(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
-    with processes.together():
+    with parallel.process_group():
         run(data, minutes, epochs, threads, seed)
 
 

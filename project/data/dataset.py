@@ -1,0 +1,156 @@
+"""Data sets -> lines that the network can learn from, by split."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from project.data import sources, synthetic
+from project.data.line_cache import LineImages, line_images
+from project.data.rows import SPLITS
+from project.data.splits import digest_rows, find_leaks
+from project.recognition.batch import FRAME_WIDTH
+from project.recognition.charset import Charset
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line image, uint8 (1, H, W) with paper 0 and ink 255, and what is written in it."""
+
+    image: np.ndarray
+    text: str
+    labels: list[int]
+
+
+class Lines(Sequence[Line]):
+    """Rows of a data set as lines, each read from the store when it is asked for. `rows` is which they are,
+    `widths` (N,) are theirs, in px, and `lengths` (N,) those of their texts.
+    """
+
+    def __init__(self, images: LineImages, texts: pd.Series, charset: Charset):
+        self._images, self._texts, self._charset = images, texts, charset
+        self.rows = texts.index
+        self.widths = images.widths[self.rows]
+        self.lengths = texts.str.len().to_numpy()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: int) -> Line:
+        text = self._texts.iloc[index]
+        return Line(self._images[self.rows[index]], text, self._charset.encode(text))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set that is ready to train on: its rows, their line images by the index of `rows`, and those that can
+    be learnt from as lines, by split.
+    """
+
+    sources: tuple[str, ...]
+    locations: tuple[str, ...]
+    rows: pd.DataFrame
+    digest: str
+    charset: Charset
+    images: LineImages
+    lines: dict[str, Lines]
+    rejected: pd.DataFrame
+    leaks: pd.DataFrame
+
+    def at_height(self, chosen: pd.Index, height: int) -> tuple[pd.DataFrame, LineImages]:
+        """Some of the rows, by their index in `rows`, with line images of that height by the index they have now."""
+        rows = self.rows.loc[chosen]
+        if height == self.images.height:
+            return rows, self.images
+        pictures = (picture for row, picture in enumerate(pictures_of(self.locations)) if row in chosen)
+        return rows.reset_index(drop=True), line_images(pictures, rows["picture"], height)
+
+
+def load_data(
+    *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
+) -> Data:
+    """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
+
+    The charset is every character of the training transcriptions, and those of `characters`.
+    """
+    locations = [
+        str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
+    ]
+    rows = sources.scan(*locations, seed=seed)
+    texts = rows.loc[rows["split"] == "train", "text"]
+    if not any(texts):
+        raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
+    charset = Charset.from_texts([*texts, characters])
+    images = line_images(pictures_of(locations), rows["picture"], height)
+    usable = {split: usable_lines(split, rows[rows["split"] == split], images, charset) for split in SPLITS}
+    rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
+    if len(rejected):
+        log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
+    leaks = find_leaks(rows, rows["picture"])
+    if len(leaks):
+        log.warning(
+            "%d rows are in two splits, by picture or by text and writer; the run's leaks.csv lists them", len(leaks)
+        )
+    lines = {split: lines for split, (lines, _) in usable.items()}
+    return Data(
+        data, tuple(locations), rows, digest_rows(rows, rows["picture"]), charset, images, lines, rejected, leaks
+    )
+
+
+def pictures_of(locations: Iterable[str]) -> Iterator:
+    """The pictures of data sets, one by one, as `images.read_image` takes them."""
+    return (row.image for location in locations for row in sources.stream_rows(location))
+
+
+def widths_of(lines: Sequence[Line]) -> np.ndarray:
+    """The width of each line image (N,), in px."""
+    return lines.widths if isinstance(lines, Lines) else np.array([line.image.shape[2] for line in lines])
+
+
+def lengths_of(lines: Sequence[Line]) -> np.ndarray:
+    """The number of labels of each line (N,)."""
+    return lines.lengths if isinstance(lines, Lines) else np.array([len(line.labels) for line in lines])
+
+
+def frames_needed(labels: Sequence[int]) -> int:
+    """The shortest T that CTC can align `labels` with: a frame a label, and a blank between repeats."""
+    return len(labels) + sum(a == b for a, b in pairwise(labels))
+
+
+def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
+    """The rows of a split (see `dataset.scan`) that can be learnt from. images: the line image of each, by its
+    index.
+
+    Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
+    picture, empty text, characters outside the charset, fewer frames than CTC needs.
+    ValueError if no row can be used; of `test`, which is read whatever its characters, if none can be read.
+    """
+    usable, rejected = [], []
+    for row in rows.itertuples():
+        try:
+            check(images.width(row.Index), row.text, charset)
+            usable.append(row.Index)
+        except ValueError as error:
+            rejected.append((row.source, row.text, str(error)))
+    readable = any(row.text and images.widths[row.Index] for row in rows.itertuples())
+    if not usable and not (split == "test" and readable):
+        example = f", the first because: {rejected[0][0]}: {rejected[0][2]}" if rejected else ""
+        raise ValueError(f"none of the {len(rows)} rows of the split {split} can be used{example}")
+    return Lines(images, rows.loc[usable, "text"], charset), pd.DataFrame(
+        rejected, columns=["source", "text", "reason"]
+    )
+
+
+def check(width: int, text: str, charset: Charset) -> None:
+    """ValueError says why a line image of `width` px with this text cannot be learnt from."""
+    if not text:
+        raise ValueError("the text is empty")
+    needed = frames_needed(charset.encode(text))
+    frames = -(-width // FRAME_WIDTH)
+    if frames < needed:
+        raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")

@@ -1,0 +1,165 @@
+"""How probable a text is: a character n-gram, as tables that beam search can ask about its whole beam at once.
+
+Interpolated Kneser-Ney smoothing with one discount an order: Chen and Goodman 1998, TR-10-98, section 2.7. With it,
+a text that many writers copied does not count more than one that was written once.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from project.recognition.charset import BLANK, Charset
+
+MAX_CONTEXTS = 2**16  # contexts that are kept, the most frequent ones: with 100 classes the tables take 52 MB
+MAX_CELLS = 2**23  # of a table, at most, however many classes there are: 67 MB for both
+BOUNDARY = BLANK  # no text holds a blank, so its label marks where a line starts and ends
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a character n-gram is made from. Each n-gram is a number to base `classes`, with BOUNDARY for both ends.
+
+    keys, counts: for each length from 1, the n-grams in order, and how often each counts (as Kneser-Ney counts).
+    discounts: what is taken off each count, to be shared out by the next shorter context; one for each length.
+    """
+
+    classes: int
+    keys: list[np.ndarray]
+    counts: list[np.ndarray]
+    discounts: np.ndarray
+
+
+class NGram:
+    """A character n-gram over the labels of a charset of C classes.
+
+    A state is a context: the last characters, as many as were seen together often enough. Both tables are (S, C):
+    `log_probs[state, label]` of the next character, in column BOUNDARY of the line's end, and
+    `successors[state, label]`, the state after it. `start` is the state at the start of a line.
+    """
+
+    def __init__(self, counts: Counts):
+        self.counts = counts
+        self.log_probs, self.successors = build_tables(counts)
+        self.start = int(self.successors[0, BOUNDARY])
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], charset: Charset, order: int) -> "NGram":
+        """Count the texts, each a line; characters outside the charset are left out.
+
+        ValueError if nothing is left, or if n-grams of this order do not fit into 63 bits.
+        """
+        highest = highest_order(len(charset))
+        if not 1 <= order <= highest:
+            raise ValueError(f"order must be from 1 to {highest} with {len(charset)} classes, got {order}")
+        symbols = [BOUNDARY]
+        for text in texts:
+            if labels := charset.encode("".join(character for character in text if character in charset.characters)):
+                symbols += [*labels, BOUNDARY]
+        if len(symbols) == 1:
+            raise ValueError("an n-gram needs at least one text with a character of the charset")
+        return cls(kneser_ney_counts(np.array(symbols), len(charset), order))
+
+    def save(self, path: str | Path) -> None:
+        """Write the counts as safetensors."""
+        counts = self.counts
+        tensors = {"classes": np.array(counts.classes), "discounts": counts.discounts}
+        tensors |= {f"keys_{length}": keys for length, keys in enumerate(counts.keys, start=1)}
+        tensors |= {f"counts_{length}": seen.astype(np.uint32) for length, seen in enumerate(counts.counts, start=1)}
+        Path(path).write_bytes(safetensors.numpy.save(tensors))  # `save_file` lets nobody else read the file
+
+    @classmethod
+    def load(cls, path: str | Path) -> "NGram":
+        """The n-gram that `save` wrote."""
+        tensors = safetensors.numpy.load_file(path)
+        lengths = range(1, len(tensors["discounts"]) + 1)
+        keys, counts = ([tensors[f"{name}_{length}"] for length in lengths] for name in ("keys", "counts"))
+        return cls(Counts(int(tensors["classes"]), keys, counts, tensors["discounts"]))
+
+    @property
+    def order(self) -> int:
+        """The length of its longest n-grams."""
+        return len(self.counts.keys)
+
+    def log_prob(self, labels: Sequence[int]) -> float:
+        """log P(labels and then the end of the line)."""
+        state, total = self.start, 0.0
+        for label in (*labels, BOUNDARY):
+            total += float(self.log_probs[state, label])
+            state = self.successors[state, label]
+        return total
+
+
+def highest_order(classes: int) -> int:
+    """The length up to which an n-gram is a number of 63 bits."""
+    return int(63 / math.log2(classes))
+
+
+def kneser_ney_counts(symbols: np.ndarray, classes: int, order: int) -> Counts:
+    """symbols: the labels of all lines in a row, with BOUNDARY before, between and after them.
+
+    The longest n-grams, and those at the start of a line, count as often as they were seen; a shorter one counts
+    how many different characters were seen before it.
+    """
+    seen = [np.unique(keys, return_counts=True) for keys in occurrences(symbols, classes, order)]
+    counts = [times.copy() for _, times in seen]
+    for length in range(1, order):
+        inner = (seen[length - 1][0] >= classes ** (length - 1)) | (length == 1)  # not at the start of a line
+        longer, _ = seen[length]
+        counts[length - 1][inner] = np.unique(longer % classes**length, return_counts=True)[1]
+    once, twice = (np.array([(each == times).sum() for each in counts]) for times in (1, 2))
+    discounts = (once + 1) / (once + 2 * twice + 2)  # the usual estimate; with 1 and 2 added it is never 0 or 1
+    kept = prune(seen, classes)
+    keys = [keys[chosen] for (keys, _), chosen in zip(seen, kept, strict=True)]
+    return Counts(classes, keys, [each[chosen] for each, chosen in zip(counts, kept, strict=True)], discounts)
+
+
+def occurrences(symbols: np.ndarray, classes: int, order: int) -> Iterator[np.ndarray]:
+    """For each length from 1 to `order`, the number of each n-gram where it stands, one after another."""
+    yield symbols[1:]  # what starts a line is given, and not predicted
+    starts, keys = np.arange(len(symbols) - 1), symbols[:-1]
+    for length in range(2, order + 1):
+        last = symbols[starts + length - 1]
+        keys = keys * classes + last
+        yield keys
+        starts, keys = starts[last != BOUNDARY], keys[last != BOUNDARY]  # no n-gram goes over the end of a line
+
+
+def prune(seen: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> list[np.ndarray]:
+    """For each length, which n-grams stay so that the tables hold at most MAX_CONTEXTS contexts and MAX_CELLS numbers: those of
+    frequent contexts.
+
+    With a context, every shorter end of it stays too, since that was seen at least as often.
+    """
+    grouped = [np.unique(keys // classes, return_inverse=True)[1] for keys, _ in seen]
+    totals = [np.bincount(group, times) for group, (_, times) in zip(grouped, seen, strict=True)]
+    ranked = np.sort(np.concatenate(totals))
+    most = max(1, min(MAX_CONTEXTS, MAX_CELLS // classes))
+    rarest = ranked[-most - 1] if len(ranked) > most else 0
+    return [total[group] > rarest for group, total in zip(grouped, totals, strict=True)]
+
+
+def build_tables(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """`log_probs` and `successors` of an `NGram`; state 0 is the empty context."""
+    classes, rows = counts.classes, [np.zeros(1, int)]  # of the contexts of each length
+    contexts = [np.unique(keys // classes) for keys in counts.keys]
+    states = sum(map(len, contexts))
+    probabilities = np.full((states, classes), 1 / classes, np.float32)
+    successors = np.zeros((states, classes), np.int32)
+    for length, (keys, times) in enumerate(zip(counts.keys, counts.counts, strict=True)):
+        if length:
+            first = sum(map(len, contexts[:length]))
+            rows.append(np.arange(first, first + len(contexts[length])))
+            prefixes, labels = np.divmod(contexts[length], classes)
+            successors[rows[-2][np.searchsorted(contexts[length - 1], prefixes)], labels] = rows[-1]
+            shorter = rows[-2][np.searchsorted(contexts[length - 1], contexts[length] % classes ** (length - 1))]
+            successors[rows[-1]] = successors[shorter]
+            probabilities[rows[-1]] = probabilities[shorter]
+        of = np.searchsorted(contexts[length], keys // classes)  # the context of each n-gram
+        discount, total = counts.discounts[length], np.bincount(of, times)
+        probabilities[rows[-1]] *= (discount * np.bincount(of) / total)[:, None]
+        probabilities[rows[-1][of], keys % classes] += (times - discount) / total[of]
+    return np.log(probabilities), successors

@@ -1,0 +1,30 @@
+"""The script that MLflow stores with each version of `cnn_text_identifier` and runs to load it (model from code)."""
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModelContext
+
+from project.recognition.recognizer import Recognizer, answer, pictures_of
+
+
+class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
+    """Pixel values (N, 1, H, W) in, log-probs (N, T, C) out; what cannot be read is answered with status 400."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.recognizer = Recognizer.load(context.artifacts["recognizer"])
+
+    def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict | None = None) -> list:
+        return self.answers(model_input, params)
+
+    def answers(self, pixels: np.ndarray, params: dict | None) -> list:
+        """The same: what `invocation` asks both models for."""
+        try:
+            line_images = [self.recognizer.line_image(picture) for picture in pictures_of(pixels)]
+        except ValueError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+        return answer(self.recognizer.log_probs(line_images))
+
+
+mlflow.models.set_model(CnnTextIdentifier())

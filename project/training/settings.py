@@ -1,0 +1,53 @@
+"""What a training run may vary, and within which bounds."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a training run may vary. Pixels are those of the line image, after scaling to `height`."""
+
+    seed: int = 1
+    epochs: int = 10
+    minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
+    micro_batches: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
+    batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
+    learning_rate: float = 8e-3  # at the top of the schedule
+    weight_decay: float = 0.1  # times the learning rate: share of every weight that a step takes away
+    height: int = 32  # px
+    channels: int = 128  # channels of the last convolution
+    lstm_units: int = 128  # units of an LSTM, a direction
+    lstm_layers: int = 2  # bidirectional LSTMs
+    augmentation: float = 0.75  # strength; 0 is none
+    dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
+    shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
+    curriculum_epochs: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
+    ema_decay: float = 0.995  # decay of the moving average of the weights, which is what is kept
+    texts: str = ""  # a text file of whose lines the language model is made too, beside the training transcriptions
+    start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
+    patience: int = 5  # epochs without a lower CER on the validation split before the run stops
+
+    def __post_init__(self):
+        may_be_none = (
+            "seed",
+            "weight_decay",
+            "augmentation",
+            "dropout",
+            "shortcut_weight",
+            "curriculum_epochs",
+            "ema_decay",
+        )
+        least = dict.fromkeys(may_be_none, 0) | {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "channels": 4}
+        most = {"weight_decay": 1, "augmentation": 5, "dropout": 0.9, "ema_decay": 0.9999}
+        for name, setting in dataclasses.asdict(self).items():
+            if not isinstance(setting, str) and not setting >= least.get(name, 1):
+                raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
+            if name in most and setting > most[name]:
+                raise ValueError(f"{name} must be at most {most[name]}, got {setting}")
+        if self.texts and not Path(self.texts).expanduser().is_file():
+            raise ValueError(f"texts: {self.texts} is not a file")
+
+
+FINE_TUNING_RATE = Settings.learning_rate / 4  # for a training that starts from what a version knows

@@ -1,0 +1,211 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from project.archive import transcription
+from project.recognition.image import read_image
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE, TEST_INPUTS
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    return Recognizer.load(BASE)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Six line pictures in a folder and one below it, of which one is no picture and one is cut short."""
+    folder = tmp_path / "pictures"
+    (folder / "box 2").mkdir(parents=True)
+    for number, path in enumerate(sorted(TEST_INPUTS.glob("*.png"))[:4]):
+        shutil.copy(path, folder / ("box 2" if number % 2 else ".") / f"{number}.png")
+    (folder / "note.jpg").write_text("no picture")
+    (folder / "cut.PNG").write_bytes((folder / "0.png").read_bytes()[:-400])
+    (folder / "catalogue.txt").write_text("not even called a picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def parts(tmp_path):
+    folder = transcription.parts_of(str(tmp_path / "read"), str(tmp_path / "pictures"))
+    folder.mkdir()
+    return folder
+
+
+def read_all(parts):
+    return transcription.table_of(parts).to_table().to_pandas()
+
+
+def contents(parts):
+    return {path.name: path.read_bytes() for path in parts.glob("part-*")}
+
+
+def test_each_picture_is_a_row_with_what_the_recogniser_reads_or_why_it_cannot(pictures, parts, recognizer):
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=7)
+    table = read_all(parts).set_index("source")
+    assert sorted(table.index) == sorted(str(path) for path in pictures.rglob("[!.]*.*") if path.suffix != ".txt")
+    assert set(table["model_version"]) == {7}
+    for path, row in table.iterrows():
+        if "note" in path or "cut" in path:
+            assert "picture" in row["error"]
+            assert row[["text", "confidence"]].isna().all()
+        else:
+            (reading,) = recognizer.transcribe([recognizer.line_image(read_image(path))])
+            assert row["text"] == reading.text
+            assert row["confidence"] == pytest.approx(reading.confidence, rel=1e-3)
+            assert pd.isna(row["error"])
+
+
+def test_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be(pictures, parts, recognizer):
+    shutil.copy(os.fsencode(pictures / "0.png"), os.fsencode(pictures) + b"/good \xff.png")
+    Path(os.fsdecode(os.fsencode(pictures) + b"/bad \xff.png")).write_bytes(b"")
+    for _ in range(2):
+        transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    table = read_all(parts).set_index("source")
+    assert len(table) == 8
+    assert "not a picture" in table["error"][f"{pictures}/bad \ufffd.png"]
+    assert table["text"][f"{pictures}/good \ufffd.png"] == table["text"][f"{pictures}/0.png"]
+
+
+def test_a_second_call_reads_only_what_is_missing(pictures, parts, recognizer):
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    before = contents(parts)
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=2)
+    assert contents(parts) == before
+    shutil.copy(pictures / "0.png", pictures / "a new one.png")
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=2)
+    assert {name: content for name, content in contents(parts).items() if name in before} == before
+    table = read_all(parts)
+    assert list(table.loc[table["model_version"] == 2, "source"]) == [str(pictures / "a new one.png")]
+
+
+def test_a_picture_that_could_not_be_read_is_tried_again(pictures, parts, recognizer):
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    shutil.copy(pictures / "0.png", pictures / "cut.PNG")
+    transcription.drop_failed(parts)
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=2)
+    table = read_all(parts).set_index("source")
+    assert len(table) == 6
+    assert table["text"][f"{pictures}/cut.PNG"] == table["text"][f"{pictures}/0.png"]
+    assert [Path(source).name for source in table.index[table["error"].notna()]] == ["note.jpg"]
+    assert set(table.index[table["model_version"] == 2]) == {f"{pictures}/cut.PNG", f"{pictures}/note.jpg"}
+
+
+def test_a_part_that_was_deleted_is_read_again_and_the_others_stay(pictures, parts, recognizer, monkeypatch):
+    monkeypatch.setattr(transcription, "PART", 2)
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    before, table = contents(parts), read_all(parts)
+    assert [pq.read_metadata(path).num_rows for path in sorted(parts.glob("part-*"))] == [2, 2, 2]
+    (parts / "part-000001.parquet").unlink()
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    assert contents(parts) == before
+    pd.testing.assert_frame_equal(read_all(parts), table)
+
+
+def test_a_call_that_was_killed_is_taken_up_and_every_picture_is_there_once(parts, recognizer, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    lines = sorted(TEST_INPUTS.glob("*.png"))
+    for number in range(200):
+        shutil.copy(lines[number % len(lines)], folder / f"{number}.png")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom project.archive import transcription\n"
+        "from project.tracking.registry import BASE\nfrom project.recognition.recognizer import *\n"
+        "transcription.PART = 8; transcription.transcribe(sys.argv[1], Path(sys.argv[2]), Recognizer.load(BASE), 1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, folder, parts], cwd=ROOT, stderr=subprocess.DEVNULL) as killed:
+        while len(contents(parts)) < 2:
+            assert killed.poll() is None
+            time.sleep(0.01)
+        os.kill(killed.pid, signal.SIGKILL)
+    assert 2 <= len(contents(parts)) < 200 / 8
+    transcription.transcribe(str(folder), parts, recognizer, model_version=1)
+    assert sorted(read_all(parts)["source"]) == sorted(str(path) for path in folder.iterdir())
+
+
+def test_a_table_needs_no_texts_and_its_rows_are_named_by_their_numbers(pictures, parts, recognizer, tmp_path):
+    table = tmp_path / "lines.csv"
+    pd.DataFrame({"image": ["pictures/0.png", "pictures/gone.png"]}).to_csv(table, index=False)
+    transcription.transcribe(str(table), parts, recognizer, model_version=1)
+    read = read_all(parts)
+    assert list(read["source"]) == [f"{table}:1", f"{table}:2"]
+    assert list(read["error"].notna()) == [False, True]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_parts_become_one_table(pictures, recognizer, tmp_path, suffix):
+    output = tmp_path / f"read{suffix}"
+    parts = transcription.parts_of(str(output), str(pictures))
+    parts.mkdir()
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    transcription.write_joined(parts, output)
+    joined = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
+    expected = read_all(parts)
+    assert list(joined.columns) == list(expected.columns)
+    assert list(joined["text"].fillna("")) == list(expected["text"].fillna(""))
+
+
+def test_a_summary_counts_and_finds_the_least_certain_and_some_by_chance(parts):
+    rows = [("a", 0.5), ("b", 0.1), ("c", 0.9), ("d", 0.12), ("e", None)]
+    for number, some in enumerate((rows[:2], rows[2:])):
+        table = pd.DataFrame(some, columns=["source", "confidence"]).assign(text="x", model_version=1)
+        table["error"] = ["cut short" if source == "e" else None for source in table["source"]]
+        pq.write_table(pa.Table.from_pandas(table, transcription.SCHEMA), parts / f"part-{number}.parquet")
+    summary = transcription.summarize(parts, chosen=2)
+    assert (summary.lines, summary.bad_pictures) == (5, 1)
+    assert summary.mean_confidence == pytest.approx((0.5 + 0.1 + 0.9 + 0.12) / 4)
+    assert list(summary.bad["source"]) == ["e"]
+    assert list(summary.least_certain["source"]) == ["b", "d"]
+    assert list(transcription.summarize(parts, chosen=2, exclude={"b"}).least_certain["source"]) == ["d", "a"]
+    one, other = summary.by_chance["source"]
+    assert {one, other} < {"a", "b", "c", "d"}
+    rest = transcription.summarize(parts, chosen=3, exclude={one}).by_chance["source"]
+    assert set(rest) == {"a", "b", "c", "d"} - {one}
+    assert rest.iloc[0] == other
+    assert summary.histogram.sum() == 4
+    assert np.flatnonzero(summary.histogram).tolist() == [2, 10, 18]  # of 20: 0.1 and 0.12, 0.5, 0.9
+
+
+def test_two_calls_do_not_write_to_the_same_parts(parts):
+    with (
+        transcription.locked(parts),
+        pytest.raises(ValueError, match="another process is writing"),
+        transcription.locked(parts),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("output", ["pictures/read", "pictures/lines.csv", "pictures"])
+def test_an_output_among_the_pictures_is_refused(pictures, tmp_path, output):
+    with pytest.raises(ValueError, match=r"is in the folder .*pictures; choose a place outside of it"):
+        transcription.parts_of(str(tmp_path / output), str(pictures))
+
+
+def test_a_table_that_was_not_made_of_parts_is_never_overwritten(pictures, tmp_path):
+    mine = tmp_path / "lines.csv"
+    mine.write_text("image,text\n")
+    with pytest.raises(ValueError, match=r"lines\.csv is there already, without lines\.csv\.parts beside it"):
+        transcription.parts_of(str(mine), str(pictures))
+    (tmp_path / "lines.csv.parts").mkdir()
+    assert transcription.parts_of(str(mine), str(pictures)) == tmp_path / "lines.csv.parts"
+
+
+def test_what_is_no_table_or_another_is_refused(pictures, parts, recognizer, tmp_path):
+    with pytest.raises(ValueError, match=r"lines\.txt is neither a folder nor one of \.parquet, \.csv"):
+        transcription.parts_of(str(tmp_path / "lines.txt"), str(pictures))
+    pd.DataFrame({"image": [b""]}).to_parquet(parts / "part-0.parquet")
+    with pytest.raises(ValueError, match=r"holds tables with the columns \['image'\]"):
+        transcription.transcribe(str(pictures), parts, recognizer, model_version=1)

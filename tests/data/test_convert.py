@@ -1,0 +1,170 @@
+"""Any data set as parquet files with a data card: whole, once, and as its own readers and others' read it."""
+
+import io
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from project.convert import ROW_GROUP, convert
+from project.data.sources import read_data_set, read_rows
+from project.recognition.image import read_image
+from tests.conftest import ROOT
+
+
+def picture(number, form="PNG"):
+    """A picture that no other number has."""
+    file = io.BytesIO()
+    pixels = np.full((20, 64), 255, np.uint8)
+    pixels[5:15, 2 : 2 + 30] = np.random.default_rng(number).integers(0, 100, (10, 30))
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """A folder to convert."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    return folder
+
+
+def lines(count, **columns):
+    rows = {"image": [picture(k) for k in range(count)], "text": [f"line {k}" for k in range(count)]}
+    return pd.DataFrame(rows | {"writer": [f"writer {k % 20}" for k in range(count)]} | columns)
+
+
+def test_what_is_converted_is_read_as_before_and_its_splits_are_kept(tmp_path):
+    lines(600).to_parquet(tmp_path / "lines.parquet")
+    before = read_data_set(tmp_path / "lines.parquet", seed=3)
+    counts = convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=3)
+    for seed in (3, 4):  # splits are given now
+        after = read_data_set(tmp_path / "out", seed=seed)
+        for split in ("train", "validation", "test"):
+            old, new = (rows[rows["split"] == split] for rows in (before, after))
+            assert len(new) == counts[split] > 0
+            for column in ("image", "text", "writer"):
+                assert list(old[column]) == list(new[column])
+
+
+def test_it_is_a_data_set_to_the_library_of_the_hugging_face_hub(tmp_path):
+    lines(60).to_parquet(tmp_path / "lines.parquet")
+    counts = convert(str(tmp_path / "lines.parquet"), tmp_path / "@home: letters", seed=0)
+    loaded = datasets.load_dataset(str(tmp_path / "@home: letters"), cache_dir=tmp_path / "cache")
+    assert {split: len(rows) for split, rows in loaded.items()} == {
+        s: counts[s] for s in ("train", "validation", "test")
+    }
+    assert loaded["test"][0]["image"].size == (64, 20)
+
+
+def test_it_is_written_in_row_groups_so_that_nobody_needs_to_hold_it_all(tmp_path):
+    lines(700, split=["train"] * 600 + ["validation"] * 50 + ["test"] * 50).to_parquet(tmp_path / "lines.parquet")
+    convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=0)
+    train = pq.ParquetFile(tmp_path / "out/train.parquet")
+    assert [train.metadata.row_group(k).num_rows for k in range(train.num_row_groups)] == [ROW_GROUP, ROW_GROUP, 88]
+
+
+def test_what_cannot_be_used_is_left_out_counted_and_listed(scans, tmp_path):
+    for k in range(6):
+        (scans / f"{k}.jpg").write_bytes(picture(k, "JPEG"))
+        (scans / f"{k}.gt.txt").write_text(f"line {k}")
+    (scans / "1.jpg").write_bytes(picture(1, "JPEG")[:400])
+    (scans / "2.jpg").write_bytes(b"%PDF-1.7")
+    (scans / "3.gt.txt").write_text(" \n")
+    counts = convert(str(scans), tmp_path / "out", seed=0)
+    assert counts == {"train": 1, "validation": 1, "test": 1, "rejected": 3, "leaks": 0}
+    rejected = pd.read_csv(tmp_path / "out/rejected_rows.csv").set_index("source")["reason"]
+    assert "cannot be read as a picture: " in rejected[f"{scans}/1.jpg"]
+    assert "not a picture that can be read" in rejected[f"{scans}/2.jpg"]
+    assert rejected[f"{scans}/3.jpg"] == "the text is empty"
+    assert {row.image for row in read_rows(tmp_path / "out").itertuples()} == {picture(k, "JPEG") for k in (0, 4, 5)}
+
+
+def test_what_is_wrong_with_a_name_that_is_not_utf_8_is_told_as_well_as_it_can_be(scans, tmp_path):
+    for name, content in (("caf\udce9.png", b"no picture"), ("a.png", picture(0)), ("b.png", picture(1))):
+        (scans / name).write_bytes(content)
+        (scans / name).with_suffix(".gt.txt").write_text("un")
+    (scans / "c.png").write_bytes(picture(2))
+    (scans / "c.gt.txt").write_text("deux")
+    assert convert(str(scans), tmp_path / "out", seed=0)["rejected"] == 1
+    (reason,) = pd.read_csv(tmp_path / "out/rejected_rows.csv")["reason"]
+    assert "caf\ufffd.png: not a picture" in reason
+
+
+def test_a_region_of_a_page_becomes_a_picture_of_its_own(scans, tmp_path):
+    line = (
+        '<TextLine><Coords points="0,{0} 63,{0} 63,{1} 0,{1}"/><TextEquiv><Unicode>{2}</Unicode></TextEquiv></TextLine>'
+    )
+    xml = "".join(line.format(20 * k, 20 * k + 19, f"line {k}") for k in range(3))
+    page = np.concatenate([read_image(picture(k)) for k in range(3)])
+    for k in range(3):
+        Image.fromarray(page + np.uint8(k)).save(scans / f"{k}.png")
+        (scans / f"{k}.xml").write_text(f'<PcGts><Page imageFilename="{k}.png">{xml}</Page></PcGts>')
+    convert(str(scans), tmp_path / "out", seed=0)
+    rows = read_rows(tmp_path / "out").set_index(["page", "text"])
+    assert len(rows) == 9
+    assert rows.groupby("page")["split"].nunique().max() == 1
+    assert (read_image(rows["image"]["0.png", "line 2"]) == read_image(picture(2))).all()
+
+
+def test_the_card_says_what_is_in_it_where_it_comes_from_and_what_is_wrong_with_it(tmp_path):
+    rows = lines(
+        6, writer=["Ann", "Bob"] * 3, text=["ab", "ba", "ab", "ab", "ab", "\u20ac"], split=["train"] * 4 + ["test"] * 2
+    )
+    rows.loc[6] = [b"", "no picture", "Ann", "train"]
+    rows.to_parquet(tmp_path / "lines.parquet")
+    counts = convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=7)
+    assert counts["leaks"] == 3  # Ann wrote "ab" twice, not for the test, and once for it
+    card = (tmp_path / "out/README.md").read_text()
+    assert f"from `{tmp_path}/lines.parquet` (seed 7)" in card
+    assert "| test | 2 | 2 | not named | 3 | given |" in card
+    assert "| by writer |" in card
+    assert "1 of 7 rows were left out" in card
+    assert "3 rows have the same picture" in card
+    assert "no training can teach them: \u20ac" in card
+    assert len(pd.read_csv(tmp_path / "out/leaks.csv")) == 3
+
+
+def test_it_is_written_whole_or_not_at_all_and_never_over_another(scans, tmp_path):
+    lines(30).to_parquet(scans / "part-0.parquet")
+    (scans / "part-1.parquet").write_bytes((scans / "part-0.parquet").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"is in the folder .*scans; choose a place outside of it"):
+        convert(str(scans), scans / "out", seed=0)
+    with pytest.raises(ValueError, match=r"part-1\.parquet cannot be read as parquet"):
+        convert(str(scans), tmp_path / "sets/out", seed=0)
+    assert not list((tmp_path / "sets").iterdir())
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(ValueError, match="notes is there already"):
+        convert(str(scans / "part-0.parquet"), tmp_path / "notes", seed=0)
+
+
+def test_a_data_set_of_nothing_but_bad_rows_is_refused_with_the_first_reason(tmp_path):
+    lines(3, image=b"%PDF-1.7").to_parquet(tmp_path / "lines.parquet")
+    with pytest.raises(ValueError, match=r"none of the 3 rows of .* the first because: the picture: not a picture"):
+        convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=0)
+
+
+def test_peak_memory_is_that_of_a_few_row_groups_however_many_there_are(tmp_path):
+    noise = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (280, 280), dtype=np.uint8)).save(noise, "PNG")
+    for name, count in (("few", ROW_GROUP), ("many", 8 * ROW_GROUP)):
+        lines(count, image=noise.getvalue()).to_parquet(
+            tmp_path / f"{name}.parquet", row_group_size=ROW_GROUP, use_dictionary=False, compression=None
+        )
+    script = """
+import resource, sys
+from pathlib import Path
+from project.convert import convert
+for name in ("few", "many"):
+    convert(f"{sys.argv[1]}/{name}.parquet", Path(sys.argv[1], name), 0)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    ran = subprocess.run([sys.executable, "-c", script, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    few, many = map(float, ran.stdout.split())  # MB
+    assert (tmp_path / "many.parquet").stat().st_size > 150e6
+    assert many - few < 50

@@ -1,0 +1,160 @@
+"""Pictures in, texts out: the registered model as a user's program meets it."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+from PIL import Image
+
+from project.tracking import registry
+from project.tracking.registry import TEST_INPUTS
+from tests.conftest import MLFLOW, at
+
+LINE = sorted(TEST_INPUTS.glob("*.png"))[0]
+
+
+@pytest.fixture(scope="module")
+def reader(models):
+    return mlflow.pyfunc.load_model(models["handwriting_reader"])
+
+
+def encoded(picture=None, kind="PNG", **options):
+    with io.BytesIO() as file:
+        (picture or Image.open(LINE)).save(file, kind, **options)
+        return file.getvalue()
+
+
+def read(reader, *pictures, **params):
+    return reader.predict(pd.DataFrame({"image": pictures}), params=params)
+
+
+def test_a_line_has_the_same_text_in_every_usual_kind_of_picture(reader):
+    kinds = [encoded(), encoded(kind="TIFF"), encoded(kind="WEBP", lossless=True), encoded(kind="BMP")]
+    table = read(reader, *kinds, base64.b64encode(encoded()).decode())
+    assert len(table["text"][0]) > 5
+    assert set(table["text"]) == {table["text"][0]}
+    assert table["confidence"].between(0, 1).all()
+    assert list(table["error"]) == [""] * 5
+    assert len(read(reader, encoded(Image.open(LINE).convert("RGB"), "JPEG", quality=95))["text"][0]) > 5
+
+
+def test_the_characters_stand_where_they_are_in_the_picture(reader):
+    line = Image.open(LINE).convert("L")
+    moved = Image.new("L", (line.width + 300, line.height), int(np.median(line)))
+    moved.paste(line, (300, 0))
+    doubled = line.resize((2 * line.width, 2 * line.height))
+    table = read(reader, encoded(line), encoded(moved), encoded(doubled))
+    here, there, larger = table["characters"]
+    assert "".join(character["text"] for character in here) == table["text"][0]
+    edges = [edge for character in here for edge in (character["start"], character["stop"])]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= line.width
+    assert there[0]["start"] - here[0]["start"] == pytest.approx(300, abs=6)
+    assert there[-1]["stop"] - here[-1]["stop"] == pytest.approx(300, abs=6)
+    assert larger[0]["start"] == pytest.approx(2 * here[0]["start"], abs=12)
+
+
+def test_each_answer_stands_beside_its_picture(reader):
+    some = pd.DataFrame({"image": [encoded(), b""]}, index=[7, 3])  # rows that were chosen from a table
+    assert list(reader.predict(some)["error"] == "") == [True, False]
+    assert list(reader.predict(some).index) == [7, 3]
+
+
+def test_other_readings_are_told_when_asked_for_best_first(reader):
+    assert read(reader, encoded())["alternatives"][0] == []
+    line = read(reader, encoded(), decoder="beam", alternatives=3).iloc[0]
+    texts = [line["text"], *(other["text"] for other in line["alternatives"])]
+    confidences = [line["confidence"], *(other["confidence"] for other in line["alternatives"])]
+    assert len(set(texts)) == 4
+    assert confidences == sorted(confidences, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (b"just text, and no picture", "not a picture"),
+        (encoded()[:200], "cannot be read as a picture"),
+        ("not base64!", "the text is not base64"),
+        (b"", "not a picture"),
+        (None, "got NoneType"),
+        (encoded(Image.new("L", (5, 4))), "at least 8 px"),
+        (encoded(Image.new("1", (20000, 3000))), "pixels"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_says_why_and_spoils_no_other(reader, picture, words):
+    table = read(reader, encoded(), picture, encoded())
+    assert words in table["error"][1]
+    assert (table["text"][1], table["confidence"][1]) == ("", 0)
+    assert list(table["error"][[0, 2]]) == ["", ""]
+    assert len(table["text"][0]) > 5
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"decoder": "magic"}, "decoder must be one of"),
+        ({"beam_width": 0}, "beam_width must be from 1 to 100; got 0"),
+        ({"alternatives": 1000}, "alternatives must be from 0 to 100; got 1000"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(reader, params, words):
+    with pytest.raises(MlflowException, match=words) as refused:
+        read(reader, encoded(), **params)
+    assert refused.value.get_http_status_code() == 400
+
+
+def test_the_versions_of_both_models_are_tied_and_an_alias_moves_on_both(base_store):
+    with at(base_store):
+        identifier = registry.find_version("base")
+        reader = registry.find_version("base", "handwriting_reader")
+        assert identifier.tags["handwriting_reader"] == str(reader.version)
+        assert reader.tags["cnn_text_identifier"] == str(identifier.version)
+        assert reader.run_id == identifier.run_id
+        registry.set_alias(identifier, "best")
+        assert registry.find_version("best", "handwriting_reader").version == reader.version
+        registry.set_alias(reader, "second")
+        assert registry.find_version("second").version == identifier.version
+
+
+def test_both_models_have_the_same_weights(models):
+    weights = {Path(folder, "artifacts/recognizer/weights.safetensors").read_bytes() for folder in models.values()}
+    assert len(weights) == 1
+
+
+def test_mlflow_s_own_commands_and_server_read_a_picture_without_pickle(models, reader, tmp_path):
+    picture = base64.b64encode(encoded()).decode()
+    split = {"dataframe_split": {"columns": ["image"], "data": [[picture], ["AAAA"]]}, "params": {"decoder": "beam"}}
+    (tmp_path / "body.json").write_text(json.dumps(split))
+    predict = [*MLFLOW, "models", "predict", "-m", models["handwriting_reader"], "--env-manager", "local"]
+    predict += ["-i", "body.json", "-o", "answer.json"]
+    environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    ran = subprocess.run(
+        [*predict, "-i", "body.json", "-o", "answer.json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    good, bad = json.loads((tmp_path / "answer.json").read_text())["predictions"]
+    assert good["text"] == read(reader, encoded(), decoder="beam")["text"][0]
+    assert bad["text"] == ""
+    assert "not a picture" in bad["error"]
+
+    for body in (split, {"inputs": {"image": [picture]}}, {"inputs": [picture]}):  # as `mlflow models serve` does it
+        said = scoring_server.invocations(
+            json.dumps(body), "application/json", reader, reader.metadata.get_input_schema()
+        )
+        decoder = body.get("params", {}).get("decoder", "best_path")
+        expected = read(reader, encoded(), decoder=decoder)["text"][0]
+        assert json.loads(said.response)["predictions"][0]["text"] == expected

@@ -1,0 +1,283 @@
+"""A run in MLflow, on a small table with what real tables have: an unreadable picture, short lines, an odd letter."""
+
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from project.data import sources
+from project.data.dataset import load_data
+from project.evaluation.lines import evaluate_rows
+from project.recognition.charset import Charset
+from project.recognition.decoding import LanguageModel
+from project.recognition.ngram import NGram
+from project.tracking import experiment, mlflow_run, registry, report
+from project.tracking.registry import register_base
+from project.tracking.run_folder import CHECKPOINTS
+from project.training import tuning
+from project.training.settings import Settings
+from tests.conftest import MLFLOW
+
+SETTINGS = Settings(epochs=3, channels=32, lstm_units=16, lstm_layers=1, patience=1000)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A tracking store of our own: MLflow's default one, in an empty folder."""
+    folder, before, folder_before = tmp_path_factory.mktemp("store"), mlflow.get_tracking_uri(), Path.cwd()
+    os.chdir(folder)
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    yield folder
+    mlflow.set_tracking_uri(before)
+    os.chdir(folder_before)
+
+
+@pytest.fixture(scope="module")
+def data(store, table):
+    return load_data(str(table), height=SETTINGS.height, seed=1, synthetic_lines={})
+
+
+@pytest.fixture(scope="module")
+def twins(data):
+    return [experiment.run("twin", "Are two runs of the same seed the same?", SETTINGS, data) for _ in range(2)]
+
+
+def own_store(folder):
+    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+
+
+def history(run_id, name):
+    return [(m.step, m.value) for m in mlflow.MlflowClient().get_metric_history(run_id, name)]
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_listed(data, twins, table):
+    assert {split: len(lines) for split, lines in data.lines.items()} == {"train": 24, "validation": 3, "test": 3}
+    listed = mlflow.artifacts.load_text(f"runs:/{twins[0].run_id}/rejected_rows.csv")
+    assert f"{table}:25,table,{table.parent}/missing.png: no such file" in listed
+    assert f"{table}:29,ß," in listed
+    assert mlflow.get_run(twins[0].run_id).data.tags["rejected_rows"] == "2"
+
+
+def test_a_picture_that_is_in_two_splits_is_reported(data, twins, table):
+    # Words come again after 10 lines and sizes after 4, so lines 20 to 29 are lines 0 to 9 once more; and ß is line 0.
+    listed = mlflow.artifacts.load_text(f"runs:/{twins[0].run_id}/leaks.csv").splitlines()
+    leaked = [1, 5, 6, 7, 8, 9, 10, 21, 26, 27, 28, 29, 30, 31, 32]  # counted from 1, two rows put in between
+    assert [line.split(",")[0] for line in listed] == ["source", *(f"{table}:{row}" for row in leaked)]
+    assert f"{table}:29,test,ß,picture" in listed
+    assert mlflow.get_run(twins[0].run_id).data.tags["leaks"] == "15"
+
+
+def test_a_character_that_training_never_saw_counts_as_an_error_of_the_test(twins):
+    assert "ß" in set(twins[0].test_lines["text"])
+    assert len(twins[0].test_lines) == 4
+
+
+def test_two_runs_with_the_same_seed_have_the_same_metrics(twins):
+    first, second = (twin.run_id for twin in twins)
+    assert first != second
+    for name in ("train_loss", "val_loss", "val_cer", "val_wer", "avg_edit_distance", "test_cer", "test_wer"):
+        assert history(first, name) == history(second, name), name
+
+
+def test_a_run_logs_how_sure_its_version_may_be_and_what_the_language_model_gives(twins):
+    logged = mlflow.get_run(twins[0].run_id).data.metrics
+    assert {"val_cer_beam", "val_ece", "val_ece_beam", "val_ece_before", "test_ece"} <= logged.keys()
+    files = {file.path for file in mlflow.MlflowClient().list_artifacts(twins[0].run_id)}
+    assert "reliability.png" in files
+    recognizer = registry.load_recognizer(twins[0].version)
+    assert recognizer.calibrations.keys() == {"best_path", "beam"}
+    assert (recognizer.language is None) == ("lm_weight" not in logged)
+    assert twins[0].test_lines["confidence"].between(0, 1).all()
+
+
+def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_training(data, twins, store):
+    letters = store / "letters.txt"
+    letters.write_bytes("\ufeffDear  Ann,\r\ncafe\u0301\n".encode())
+    settings = dataclasses.replace(SETTINGS, texts=str(letters))
+    texts = experiment.texts_of(settings, data)
+    assert texts[:-2] == experiment.texts_of(SETTINGS, data) == [line.text for line in data.lines["train"]]
+    assert texts[-2:] == ["Dear Ann,", "caf\u00e9"]
+    letters.write_bytes("café".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"letters\.txt: not UTF-8"):
+        experiment.run("unread", "Is anything trained?", settings, data)
+    assert not mlflow.search_runs(filter_string="run_name = 'unread'", output_format="list")
+
+
+def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
+    tell = mlflow_run.log_epoch
+
+    def killed(run_id, checkpoint, epoch, *rest):
+        tell(run_id, checkpoint, epoch, *rest)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    question = "Does it go on?"
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow_run, "log_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.run("resumed", question, SETTINGS, data)
+    interrupted = mlflow.search_runs(filter_string="run_name = 'resumed'", output_format="list")
+    assert [run.info.status for run in interrupted] == ["KILLED"]
+
+    resumed = experiment.run("resumed", question, SETTINGS, data)
+    assert resumed.run_id == interrupted[0].info.run_id
+    assert mlflow.get_run(resumed.run_id).info.status == "FINISHED"
+    for name in ("train_loss", "val_loss", "val_cer"):
+        assert history(resumed.run_id, name) == history(twins[0].run_id, name)
+    assert not list(CHECKPOINTS.glob("*.pt"))
+
+
+def test_a_run_that_had_finished_is_not_trained_again_until_it_is_let_go(data, twins):
+    first = experiment.run("once", "Is it trained twice?", SETTINGS, data)
+    first.claim.release()  # as it is when the process is killed
+    again = experiment.run("once", "Is it trained twice?", SETTINGS, data)
+    assert (again.run_id, again.version.version) == (first.run_id, first.version.version)
+    assert (again.history, again.figures) == (first.history, first.figures)
+    pd.testing.assert_frame_equal(again.test_lines, first.test_lines)
+    experiment.release([again])
+    assert experiment.run("once", "Is it trained twice?", SETTINGS, data).run_id != first.run_id
+
+
+def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):
+    def broken(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(report, "log_curves", broken)
+    with pytest.raises(OSError, match="No space left"):
+        experiment.run("broken", "Does it say so?", SETTINGS, data)
+    (run,) = mlflow.search_runs(filter_string="run_name = 'broken'", output_format="list")
+    assert run.info.status == "FAILED"
+
+
+def as_read(run, cer, version=None):
+    """The run, had it this CER on the validation split; and this version."""
+    return dataclasses.replace(run, figures=run.figures | {"val_cer": cer}, version=version or run.version)
+
+
+def test_the_champion_is_the_best_of_the_runs_and_the_champion_before_them(data, twins):
+    client = mlflow.MlflowClient()
+    first, second = twins
+    assert experiment.promote_best([as_read(first, -1), as_read(second, -2)], data).version == second.version.version
+    assert registry.find_version("champion").version == second.version.version
+    assert experiment.promote_best([as_read(first, 100)], data).version == second.version.version
+    assert experiment.promote_best([as_read(first, -1)], data).version == first.version.version
+    registry.set_alias(second.version, "champion")  # rolled back: the better one was no good in use
+    third = client.create_model_version(registry.MODEL_NAME, second.version.source)
+    assert experiment.promote_best([as_read(first, 100, third)], data).version == second.version.version
+    assert registry.find_version("latest").version == third.version
+    client.delete_model_version(third.name, third.version)
+
+
+@pytest.mark.parametrize("height", [SETTINGS.height, 40])  # of these data's line images, not of the champion's
+def test_a_champion_of_other_data_stays_if_it_reads_these_better(table, twins, height):
+    data = load_data(str(table), height=height, seed=1, synthetic_lines={})
+    client, source = mlflow.MlflowClient(), twins[0].version.source
+    champion = client.create_model_version(registry.MODEL_NAME, source)
+    other = client.create_model_version(registry.MODEL_NAME, source)
+    if height != SETTINGS.height:
+        with pytest.raises(ValueError, match="the line images are 40 px high, but this version reads 32 px"):
+            evaluate_rows(registry.load_recognizer(champion), data.rows, images=data.images)
+    registry.set_alias(champion, "champion")  # what it reads here lies between the next two
+    assert experiment.promote_best([as_read(twins[0], 100, other)], data).version == champion.version
+    assert experiment.promote_best([as_read(twins[0], -1, other)], data).version == other.version
+    for made in (champion, other):
+        client.delete_model_version(made.name, made.version)
+
+
+def test_where_a_twin_was_deleted_its_version_has_the_alias_alone_and_the_base_is_registered_anew(store):
+    client, version = mlflow.MlflowClient(), register_base()
+    reader = version.tags[registry.READER_NAME]
+    client.delete_model_version(registry.READER_NAME, reader)
+    registry.set_alias(version, "favourite")
+    assert registry.find_version("favourite").version == version.version
+    again = register_base()
+    assert again.version != version.version
+    assert (
+        str(registry.find_version("base", registry.READER_NAME).version) == again.tags[registry.READER_NAME] != reader
+    )
+
+
+def test_a_run_can_start_from_a_registered_version(data, twins):
+    start = str(twins[0].version.version)
+    settings = dataclasses.replace(SETTINGS, start_from=start, epochs=1, learning_rate=1e-9)
+    tuned = experiment.run("tuned", "Does it go on where the other stopped?", settings, data)
+    assert mlflow.get_run(tuned.run_id).data.params["start_from"] == start
+    kept, known = (registry.load_recognizer(run.version).network.head.weight for run in (tuned, twins[0]))
+    assert torch.allclose(kept, known, atol=1e-6)
+    with pytest.raises(ValueError, match="start_from: cnn_text_identifier has no version '99'"):
+        experiment.run("lost", "From where?", dataclasses.replace(settings, start_from="99"), data)
+
+
+def test_a_start_hands_on_its_n_gram_where_the_labels_are_the_same(data, twins, monkeypatch):
+    handed, recognizer = [], registry.load_recognizer(twins[0].version)
+    ngram = NGram.from_texts(["a"], recognizer.charset, 3)
+    start = dataclasses.replace(recognizer, language=LanguageModel(ngram, 0.4, 1.0))
+    other = dataclasses.replace(start, charset=Charset(start.charset.characters[::-1]))
+    monkeypatch.setattr(report, "log_tuning", lambda *how: None)
+    monkeypatch.setattr(tuning, "tuned", lambda *how: handed.append(how[3]) or (recognizer, {}, {}))
+    for one in (start, other, recognizer if recognizer.language is None else None, None):
+        experiment.tune(twins[0].run_id, recognizer, ["a"], data, one)
+    assert handed == [[ngram], [], [], []]
+
+
+def test_the_base_model_is_registered_once(twins):
+    version = register_base()
+    assert register_base().version == version.version
+    assert registry.find_version("base").version == version.version
+    reader = registry.load_recognizer(version)
+    assert not reader.charset.unknown("Où est né l'œuvre? ABC xyz 0189 {|}~")
+
+
+def test_several_data_sets_are_read_as_one(store, table, tmp_path):
+    rows = sources.read_rows(table).query("split == 'train'").head(5)
+    rows.to_parquet(tmp_path / "more.parquet")
+    both = load_data(str(table), str(tmp_path / "more.parquet"), height=36, seed=1, synthetic_lines={}, characters="€")
+    assert len(both.lines["train"]) == 24 + 5
+    assert not both.charset.unknown("€")
+
+
+def test_the_summary_has_a_row_for_each_run(data, twins):
+    table = experiment.summary(twins, experiment.promote_best(twins, data))
+    assert list(table.index) == ["twin", "twin"]
+    assert list(table["champion"]).count("*") == 1
+    assert table["test_cer"].iloc[0] == f"{twins[0].figures['test_cer']:.1%}"
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [("", "0 training rows with a text are too few"), (["train", "train", "validation", "test"], "none of the 2 tr.*")],
+)
+def test_training_rows_without_any_text_are_told(store, tmp_path, splits, words):
+    lines = pd.DataFrame({"image": ["a.png"] * 4, "text": [""] * 4, "split": splits})
+    lines.to_csv(tmp_path / "empty.csv", index=False)
+    with pytest.raises(ValueError, match=words):
+        load_data(str(tmp_path / "empty.csv"), height=40, seed=1, synthetic_lines={})
+
+
+def run_main(checkout, folder, *parameters):
+    """`mlflow run . -P ...` with a tracking store of its own in `folder`."""
+    command = [*MLFLOW, "run", str(checkout), "--env-manager", "local", "--experiment-name", "mlp"]
+    for parameter in parameters:
+        command += ["-P", parameter]
+    return subprocess.run(command, cwd=folder, env=own_store(folder), capture_output=True, text=True)
+
+
+def test_the_whole_notebook_runs_on_a_small_table(checkout, table, tmp_path):
+    ran = run_main(checkout, tmp_path, f"data={table}", "epochs=1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "a test line: " in ran.stdout
+
+
+def test_a_table_whose_pictures_are_all_missing_fails_in_words(checkout, tmp_path):
+    table = tmp_path / "lost.csv"
+    pd.DataFrame({"image": ["gone.png"] * 20, "text": np.repeat(list("ab"), 10)}).to_csv(table, index=False)
+    ran = run_main(checkout, tmp_path, f"data={table}")
+    assert ran.returncode == 1
+    assert "rows of the split train can be used, the first because" in ran.stderr
+    assert "gone.png: no such file" in ran.stderr

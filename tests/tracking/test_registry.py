@@ -1,0 +1,51 @@
+import importlib.metadata
+import subprocess
+import sys
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from project.tracking.registry import REQUIREMENTS, TEST_INPUTS
+from tests.conftest import ROOT
+
+READ = """
+import importlib.metadata, sys
+from packaging.utils import canonicalize_name
+
+homes, allowed = importlib.metadata.packages_distributions(), set(sys.argv[1].split())
+
+class Elsewhere:
+    def find_spec(self, name, path=None, target=None):
+        home = {canonicalize_name(one) for one in homes.get(name.partition(".")[0], ())}
+        if home and not home & allowed:
+            raise ModuleNotFoundError(f"{name} is not there", name=name)
+
+sys.meta_path.insert(0, Elsewhere())
+from project.serving import cnn_text_identifier, handwriting_reader
+from project.recognition.recognizer import Recognizer
+
+picture = open(sys.argv[2], "rb").read()
+(row,) = handwriting_reader.read_pictures(Recognizer.load("project/base"), [picture], decoder="beam")
+print(row["text"])
+"""
+
+
+def all_that_come_with(*packages):
+    """These packages and what pip installs with them."""
+    found, waiting = set(), [Requirement(package) for package in packages]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in found and (not requirement.marker or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            waiting += map(Requirement, importlib.metadata.requires(name) or ())
+    return found
+
+
+def test_a_version_reads_with_nothing_but_its_own_requirements():
+    allowed = all_that_come_with(*REQUIREMENTS)
+    assert "rapidfuzz" not in allowed
+    command = [sys.executable, "-c", READ, " ".join(sorted(allowed)), str(min(TEST_INPUTS.glob("*.png")))]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()
