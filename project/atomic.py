@@ -10,6 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from project.errors import InputError
+
 UNUSED = 30 * 24 * 3600  # seconds in which nobody asked
 
 
@@ -18,7 +20,7 @@ def check_outside(folder: str | Path, parameter: str, path: str | Path) -> None:
     for more of it.
     """
     if Path(path).expanduser().resolve().is_relative_to(Path(folder).expanduser().resolve()):
-        raise ValueError(f"{parameter}: {path} is in the folder {folder}; choose a place outside of it")
+        raise InputError(f"{parameter}: {path} is in the folder {folder}; choose a place outside of it")
 
 
 @contextmanager

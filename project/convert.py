@@ -21,6 +21,7 @@ from project.data import sources
 from project.data.rows import SPLITS, Row, batched
 from project.data.splits import assign_splits, find_leaks, fingerprint
 from project.data.tables import schema
+from project.errors import InputError
 from project.recognition.image import Region, read_image
 from project.recognition.line_image import MIN_SIDE
 
@@ -52,14 +53,14 @@ def convert(data: str, output: Path, seed: int) -> dict[str, int]:
     """
     check_outside(data, "output", output)
     if output.exists():
-        raise ValueError(f"output: {output} is there already; it is never overwritten")
+        raise InputError(f"output: {output} is there already; it is never overwritten")
     with replaced(output) as folder:
         folder.mkdir()
         unsplit = folder / "rows.parquet"
         kept, rejected = write_usable(sources.stream_rows(data), unsplit)
         if not len(kept):
             example = f", the first because: {rejected['reason'][0]}" if len(rejected) else ""
-            raise ValueError(f"data: none of the {len(rejected)} rows of {data} can be used{example}")
+            raise InputError(f"data: none of the {len(rejected)} rows of {data} can be used{example}")
         rows, origins = assign_splits(kept, kept["picture"], data, seed)
         leaks = find_leaks(rows, rows["picture"])
         write_splits(unsplit, rows["split"], folder)
@@ -103,11 +104,11 @@ def picture_file(row: Row) -> bytes:
     """The file of a row's picture. ValueError says why the row cannot be used."""
     pixels = read_image(row.image)  # to the end: a file that is cut short is told now
     if min(pixels.shape) < MIN_SIDE:
-        raise ValueError(
+        raise InputError(
             f"a picture of {pixels.shape[1]} x {pixels.shape[0]} px; a line has at least {MIN_SIDE} each way"
         )
     if not row.text:
-        raise ValueError("the text is empty")
+        raise InputError("the text is empty")
     if isinstance(row.image, Region):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")

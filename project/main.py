@@ -14,6 +14,7 @@ from nbclient.exceptions import DeadKernelError
 
 from project import cli
 from project.data import sources
+from project.errors import InputError
 from project.tracking import registry
 from project.tracking.mlflow_run import fail_fast
 
@@ -59,9 +60,9 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
                 progress_bar=False, log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
         except DeadKernelError as error:
-            raise ValueError("the notebook's process died (out of memory?); the same command goes on") from error
+            raise InputError("the notebook's process died (out of memory?); the same command goes on") from error
         except papermill.PapermillExecutionError as error:
-            raise ValueError(f"the notebook ended with {error.ename}: {error.evalue}") from error
+            raise InputError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:
             if executed.exists() and run_id:
                 log_notebook(run_id, executed)

@@ -11,6 +11,7 @@ import mlflow
 
 from project import cli
 from project.atomic import replaced
+from project.errors import InputError
 from project.handover import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, transcription_of
 
 PATIENCE = 120  # seconds for an answer
@@ -21,11 +22,11 @@ def check_body(path: Path) -> None:
     try:
         inputs = json.loads(path.read_text("utf-8"))["inputs"]
     except FileNotFoundError:
-        raise ValueError(f"{path} is not there yet: run `mlflow run . -e sampler` first") from None
+        raise InputError(f"{path} is not there yet: run `mlflow run . -e sampler` first") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} must be {{"inputs": 4-D list}}: {error!r}') from None
+        raise InputError(f'{path} must be {{"inputs": 4-D list}}: {error!r}') from None
     if not isinstance(inputs, list) or not inputs:
-        raise ValueError(f'{path} must be {{"inputs": 4-D list}}; it holds {str(inputs)[:60]!r}')
+        raise InputError(f'{path} must be {{"inputs": 4-D list}}; it holds {str(inputs)[:60]!r}')
 
 
 def picture_body(picture: Path) -> str:
@@ -33,7 +34,7 @@ def picture_body(picture: Path) -> str:
     try:
         encoded = base64.b64encode(picture.read_bytes()).decode()
     except OSError as error:
-        raise ValueError(f"{picture.resolve()}: {error.strerror}") from None
+        raise InputError(f"{picture.resolve()}: {error.strerror}") from None
     return json.dumps({"dataframe_split": {"columns": ["image"], "data": [[encoded]]}})
 
 
@@ -46,16 +47,16 @@ def post(url: str, body: Path, answer: Path) -> str:
     sent = subprocess.run([*curl, "-d", f"@{body}", "-o", str(answer), url], capture_output=True, text=True)
     said = answer.read_text("utf-8", errors="replace") if answer.exists() else ""
     if sent.returncode:
-        raise ValueError(f"{url}: {sent.stderr.strip()} {said[:500]}")
+        raise InputError(f"{url}: {sent.stderr.strip()} {said[:500]}")
     try:
         predictions = json.loads(said)["predictions"]
         if not isinstance(predictions[0], dict):
             return f"{len(predictions)} line(s), {len(predictions[0])} frames of {len(predictions[0][0])} classes"
         text, confidence, error = (predictions[0][name] for name in ("text", "confidence", "error"))
     except (ValueError, LookupError, TypeError):
-        raise ValueError(f"{url} answered without log-probs or a text: {said[:200]!r}; is it another server?") from None
+        raise InputError(f"{url} answered without log-probs or a text: {said[:200]!r}; is it another server?") from None
     if error:
-        raise ValueError(f"{url} could not read the picture: {error}")
+        raise InputError(f"{url} could not read the picture: {error}")
     return f"confidence {confidence:.0%}\ntext: {text}"
 
 

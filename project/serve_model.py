@@ -11,6 +11,7 @@ import click
 import mlflow
 
 from project import cli
+from project.errors import InputError
 from project.serving.server import MODEL, WORKERS
 from project.tracking.registry import TWINS, find_version, version_uri
 
@@ -22,7 +23,7 @@ def check_port(host: str, port: int) -> None:
         try:
             listener.bind((host, port))
         except OSError as error:
-            raise ValueError(f"cannot listen on host {host}, port {port}: {error.strerror}") from None
+            raise InputError(f"cannot listen on host {host}, port {port}: {error.strerror}") from None
 
 
 def served_names(model: str) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
         code = serve(model, host, port, workers, parent)
     if code not in (0, *(-one for one in cli.ENDING)):
-        raise ValueError(f"the server ended with code {code}; what it printed above says why")
+        raise InputError(f"the server ended with code {code}; what it printed above says why")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 
 from project import cli
+from project.errors import InputError
 from project.evaluation import metrics
 from project.handover import PREDICTION, kept_transcription
 from project.recognition.decoding import DECODERS, decode
@@ -19,11 +20,11 @@ def read_prediction(path: Path) -> list:
     try:
         predictions = json.loads(path.read_text("utf-8"))["predictions"]
         if not isinstance(predictions, list) or not predictions:
-            raise ValueError(f"it holds {str(predictions)[:60]!r}")
+            raise InputError(f"it holds {str(predictions)[:60]!r}")
     except FileNotFoundError:
-        raise ValueError(f"{path} is not there yet: run `mlflow run . -e poster` first") from None
+        raise InputError(f"{path} is not there yet: run `mlflow run . -e poster` first") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
+        raise InputError(f'{path} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
     return predictions
 
 
@@ -32,14 +33,14 @@ def log_probs_of(predictions: list, classes: int) -> np.ndarray:
     try:
         log_probs = np.array(predictions, dtype=float)
     except (ValueError, TypeError) as error:
-        raise ValueError(f'{PREDICTION} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
+        raise InputError(f'{PREDICTION} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
     if log_probs.ndim != 3 or log_probs.shape[2] != classes:
-        raise ValueError(
+        raise InputError(
             f"{PREDICTION} has shape {log_probs.shape}, but this version's answers are (N, T, {classes}): "
             "was it another version that was served?"
         )
     if not np.isfinite(log_probs).all():
-        raise ValueError(f"{PREDICTION} holds NaN or infinity where log-probs should be")
+        raise InputError(f"{PREDICTION} holds NaN or infinity where log-probs should be")
     return log_probs
 
 
@@ -50,7 +51,7 @@ def main(model_version: str, decoder: str) -> None:
     predictions = read_prediction(PREDICTION)
     if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`
         if decoder != "best_path":
-            raise ValueError(f"decoder {decoder}: {PREDICTION} holds texts: `handwriting_reader` decodes by itself")
+            raise InputError(f"decoder {decoder}: {PREDICTION} holds texts: `handwriting_reader` decodes by itself")
         texts = [row["text"] for row in predictions]
     else:
         version = registry.find_version(model_version)

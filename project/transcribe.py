@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project import cli
 from project.archive import review, transcription
 from project.data import sources
+from project.errors import InputError
 from project.evaluation import figures
 from project.tracking import registry
 
@@ -24,7 +25,7 @@ def transcribe(images: str, parts: Path, version: ModelVersion, engine: str, mas
     try:
         from project.archive import spark
     except ModuleNotFoundError as error:
-        raise ValueError(f"engine: {error}; Spark needs Java 17 and `pip install pyspark==4.3.0`") from None
+        raise InputError(f"engine: {error}; Spark needs Java 17 and `pip install pyspark==4.3.0`") from None
     return spark.transcribe(images, parts, version, master)
 
 
@@ -51,7 +52,7 @@ def main(
 ) -> None:  # fmt: skip
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     if not sources.exists(images):
-        raise ValueError(f"images: {images} does not exist; it is a folder of pictures of lines, or a data set")
+        raise InputError(f"images: {images} does not exist; it is a folder of pictures of lines, or a data set")
     parts = transcription.parts_of(output, images)
     if table:
         review.check_place(Path(table), images, parts, Path(output))
@@ -63,7 +64,7 @@ def main(
         seconds = time.monotonic() - started
         summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_sources(parts))
         if not summary.lines:
-            raise ValueError(f"images: there are no pictures in {images}")
+            raise InputError(f"images: there are no pictures in {images}")
         if Path(output).suffix:
             transcription.write_joined(parts, Path(output))
         if table:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from project.archive import transcription
 from project.atomic import check_outside, replaced
+from project.errors import InputError
 from project.recognition.image import read_image
 
 PAGE = Path(__file__).with_name("review.html")
@@ -28,13 +29,13 @@ def check_place(review: Path, images: str, parts: Path, output: Path) -> None:
     pictures or the parts, where it would be taken for one of them, or would take the place of `output`.
     """
     if review.suffix != ".csv":
-        raise ValueError(f"review: {review} is not a .csv table")
+        raise InputError(f"review: {review} is not a .csv table")
     for folder in (images, parts):
         check_outside(folder, "review", review)
     if {review.resolve(), review.with_suffix("").resolve()} & {parts.resolve(), output.resolve()}:
-        raise ValueError(f"review: {review} and its folder would stand where the output stands; choose another name")
+        raise InputError(f"review: {review} and its folder would stand where the output stands; choose another name")
     if there := [path for path in (review, review.with_suffix(""), review.with_suffix(".html")) if path.exists()]:
-        raise ValueError(f"review: {there[0]} is there already; it is never overwritten")
+        raise InputError(f"review: {there[0]} is there already; it is never overwritten")
 
 
 def reviewed_sources(parts: Path) -> set[str]:

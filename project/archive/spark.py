@@ -24,6 +24,7 @@ from project.archive import transcription
 from project.data.folders import PICTURES
 from project.data.sources import is_picture_folder
 from project.data.tables import find_tables
+from project.errors import InputError
 from project.recognition.recognizer import AT_ONCE
 from project.tracking import registry
 
@@ -51,7 +52,7 @@ def transcribe(images: str, parts: Path, version: ModelVersion, master: str) -> 
             read_missing(spark, images, parts, version)
     except (PySparkException, Py4JError) as error:
         message, *_ = str(error).split("\n\tat ")  # what follows are the calls in Java
-        raise ValueError(f"engine: Spark failed: {message}") from error
+        raise InputError(f"engine: Spark failed: {message}") from error
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def find_pictures(spark: SparkSession, images: str) -> DataFrame:
     if tables and all(table.endswith(".parquet") for table in tables):
         return from_parquet(spark, tables)
     if tables or not ("://" in images or is_picture_folder(images)):
-        raise ValueError(f"images: {images} is neither parquet nor a folder of pictures of lines; {ADVICE}")
+        raise InputError(f"images: {images} is neither parquet nor a folder of pictures of lines; {ADVICE}")
     return from_files(spark, images)
 
 
@@ -106,7 +107,7 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
     kind = rows.schema["image"].dataType if "image" in rows.columns else None
     if not isinstance(kind, StructType | BinaryType):
         advice = f"; {ADVICE}" if kind else ""
-        raise ValueError(f"images: {tables[0]} has no column image with the bytes of pictures{advice}")
+        raise InputError(f"images: {tables[0]} has no column image with the bytes of pictures{advice}")
     file = F.url_decode(F.replace("_metadata.file_path", F.lit("+"), F.lit("%2B")))
     source = F.concat(_path(file), F.lit(":"), F.col("_metadata.row_index") + 1)
     image = F.col("image.bytes" if isinstance(kind, StructType) else "image")

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from project.atomic import check_outside, replaced
 from project.data import sources
 from project.data.rows import Row, batched
+from project.errors import InputError
 from project.recognition.image import read_image
 from project.recognition.recognizer import AT_ONCE, Recognizer
 
@@ -48,11 +49,11 @@ def parts_of(output: str, images: str) -> Path:
     """
     path = Path(output).resolve()
     if path.suffix not in ("", *WRITERS):
-        raise ValueError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
+        raise InputError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
     check_outside(images, "output", path)
     parts = path.with_name(f"{path.name}.parts") if path.suffix else path
     if path.exists() and not parts.exists():
-        raise ValueError(f"output: {path} is there already, without {parts.name} beside it; it is never overwritten")
+        raise InputError(f"output: {path} is there already, without {parts.name} beside it; it is never overwritten")
     return parts
 
 
@@ -64,14 +65,14 @@ def locked(parts: Path) -> Iterator[None]:
         with FileLock(parts / ".lock", blocking=False):
             yield
     except Timeout:
-        raise ValueError(f"output: another process is writing to {parts}") from None
+        raise InputError(f"output: another process is writing to {parts}") from None
 
 
 def table_of(parts: Path) -> ds.Dataset:
     """All that has been read so far. ValueError if the folder holds other tables."""
     table = ds.dataset(parts, format="parquet", exclude_invalid_files=False)
     if table.files and set(table.schema.names) != set(SCHEMA.names):
-        raise ValueError(f"output: {parts} holds tables with the columns {table.schema.names}, not {SCHEMA.names}")
+        raise InputError(f"output: {parts} holds tables with the columns {table.schema.names}, not {SCHEMA.names}")
     return table.replace_schema(SCHEMA)
 
 

@@ -12,6 +12,7 @@ from project.data import sources, synthetic
 from project.data.line_cache import LineImages, line_images
 from project.data.rows import SPLITS
 from project.data.splits import digest_rows, find_leaks
+from project.errors import InputError
 from project.recognition.batch import FRAME_WIDTH
 from project.recognition.charset import Charset
 
@@ -84,7 +85,7 @@ def load_data(
     rows = sources.scan(*locations, seed=seed)
     texts = rows.loc[rows["split"] == "train", "text"]
     if not any(texts):
-        raise ValueError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
+        raise InputError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
     charset = Charset.from_texts([*texts, characters])
     images = line_images(pictures_of(locations), rows["picture"], height)
     usable = {split: usable_lines(split, rows[rows["split"] == split], images, charset) for split in SPLITS}
@@ -140,7 +141,7 @@ def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Ch
     readable = any(row.text and images.widths[row.Index] for row in rows.itertuples())
     if not usable and not (split == "test" and readable):
         example = f", the first because: {rejected[0][0]}: {rejected[0][2]}" if rejected else ""
-        raise ValueError(f"none of the {len(rows)} rows of the split {split} can be used{example}")
+        raise InputError(f"none of the {len(rows)} rows of the split {split} can be used{example}")
     return Lines(images, rows.loc[usable, "text"], charset), pd.DataFrame(
         rejected, columns=["source", "text", "reason"]
     )
@@ -149,8 +150,8 @@ def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Ch
 def check(width: int, text: str, charset: Charset) -> None:
     """ValueError says why a line image of `width` px with this text cannot be learnt from."""
     if not text:
-        raise ValueError("the text is empty")
+        raise InputError("the text is empty")
     needed = frames_needed(charset.encode(text))
     frames = -(-width // FRAME_WIDTH)
     if frames < needed:
-        raise ValueError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")
+        raise InputError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from project.data.rows import SPLIT_NAMES, Row
+from project.errors import InputError
 from project.recognition.charset import normalize
 from project.recognition.image import FORMATS, told
 
@@ -106,4 +107,4 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{told(path)}: not UTF-8: {error}") from None
+        raise InputError(f"{told(path)}: not UTF-8: {error}") from None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from project.data.rows import Row
 from project.data.tables import AT_ONCE, COLUMNS, Table, check_columns, rows_of
+from project.errors import InputError
 
 
 def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
@@ -17,7 +18,7 @@ def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
     try:
         loaded = datasets.load_dataset(name)
     except Exception as error:  # of the hub, the network, the file format
-        raise ValueError(f"data: hf:{name} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise InputError(f"data: hf:{name} cannot be loaded: {type(error).__name__}: {error}") from error
     for split, lines in loaded.items():
         table = Table(None, "", f"hf:{name}:{split}", split, ("image", "text") if labelled else ("image",))
         check_columns(lines.column_names, table)
@@ -27,6 +28,6 @@ def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
         try:
             lines = lines.cast_column("image", datasets.Image(decode=False))
         except Exception as error:  # of Arrow, NumPy, the library itself
-            raise ValueError(f"data: {table.name} has no pictures in its column image: {error}") from error
+            raise InputError(f"data: {table.name} has no pictures in its column image: {error}") from error
         for start in range(0, len(lines), AT_ONCE):
             yield from rows_of(lines[start : start + AT_ONCE], table, start)

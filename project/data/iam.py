@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from project.data.rows import SPLITS, Row
+from project.errors import InputError
 from project.recognition.charset import normalize
 
 LIST = re.compile(r"(tr|va|te)(?:ain|l|lid|lidation|st)?(?:set)?\d?\.(?:uttlist|lst|txt)")
@@ -39,13 +40,13 @@ def read_iam(folder: Path) -> Iterator[Row]:
     writers = {}
     for number, fields in _records(forms):
         if len(fields) < 2:
-            raise ValueError(f"data: {forms}:{number} is not a form of the IAM database: {' '.join(fields)!r}")
+            raise InputError(f"data: {forms}:{number} is not a form of the IAM database: {' '.join(fields)!r}")
         writers[fields[0]] = fields[1]
     lists, left_out = _lists(folder), 0
     for number, fields in _records(file, maxsplit=8):
         line, form = fields[0], fields[0].rpartition("-")[0]
         if len(fields) != 9 or not form:
-            raise ValueError(f"data: {file}:{number} is not a line of the IAM database: {' '.join(fields)!r}")
+            raise InputError(f"data: {file}:{number} is not a line of the IAM database: {' '.join(fields)!r}")
         split = lists.get(line, lists.get(form, ""))
         if lists and not split:
             left_out += 1
@@ -74,5 +75,5 @@ def _lists(folder: Path) -> dict[str, str]:
         split = next(split for split in SPLITS if split.startswith(match[1]))
         for number, (name, *_) in _records(path):
             if splits.setdefault(name, split) != split:
-                raise ValueError(f"data: {path}:{number} puts {name} into {split}, another list into {splits[name]}")
+                raise InputError(f"data: {path}:{number} puts {name} into {split}, another list into {splits[name]}")
     return splits

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from project.atomic import cached_folder
 from project.data.rows import batched
 from project.data.splits import fingerprint
+from project.errors import InputError
 from project.recognition import image, line_image
 
 AT_ONCE = 25  # pictures that a worker process is sent together
@@ -47,7 +48,7 @@ class LineImages:
     def width(self, row: int) -> int:
         """ValueError says why a row has no line image."""
         if reason := self._reasons.get(str(row)):
-            raise ValueError(reason)
+            raise InputError(reason)
         return int(self.widths[row])
 
 
@@ -111,7 +112,7 @@ def decode(pictures: Iterable[tuple], height: int) -> list[tuple[bytes, int] | s
     for picture, known in pictures:
         if picture is None or fingerprint(picture) != known:
             why = f": {picture}" if isinstance(picture, ValueError) else ""
-            raise ValueError(
+            raise InputError(
                 "a picture is not what it was when the data set was first read: it changed, or could not be fetched "
                 f"one of the two times; give the same command again, or `convert` the data set once{why}"
             )

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 
 from project.data.folders import split_and_page, visible
 from project.data.rows import Row
+from project.errors import InputError
 from project.recognition.charset import normalize
 from project.recognition.image import Region, told
 
@@ -98,7 +99,7 @@ def _alto_lines(root: Element) -> tuple[str, list[Line]]:
     for page in root.iterfind(".//{*}Page"):
         size = page.get("WIDTH", ""), page.get("HEIGHT", "")
         if unit != "pixel" and not all(size):
-            raise ValueError(f"its unit is {unit}, and a page has no WIDTH and HEIGHT; allowed without them is pixel")
+            raise InputError(f"its unit is {unit}, and a page has no WIDTH and HEIGHT; allowed without them is pixel")
         for line in page.iterfind(".//{*}TextLine"):
             polygon = line.find("{*}Shape/{*}Polygon")
             outline = _box(line) if polygon is None else polygon.get("POINTS", "")

@@ -26,6 +26,7 @@ from project.data.page_xml import has_pages, read_pages
 from project.data.rows import Row, batched
 from project.data.splits import assign_splits, fingerprint
 from project.data.tables import find_tables, read_table, split_named
+from project.errors import InputError
 
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
 CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
@@ -45,7 +46,7 @@ def scan(*data: str | Path, seed: int = 0) -> pd.DataFrame:
     """As `read_data_set`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
     rows = _together(scan_rows, data)
     if not len(rows):
-        raise ValueError(f"data: {', '.join(map(str, data))}: there are no rows")
+        raise InputError(f"data: {', '.join(map(str, data))}: there are no rows")
     return assign_splits(rows, rows["picture"], ", ".join(map(str, data)), seed)[0]
 
 
@@ -87,7 +88,7 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
         return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()
     if not path.exists():
-        raise ValueError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
+        raise InputError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
     kind = _kind(path)
     if kind == "tables":
         return _read_tables(str(path), labelled)
@@ -99,7 +100,7 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
         return read_pictures(path)
     if kind == "pairs":
         return read_pairs(path)
-    raise ValueError(
+    raise InputError(
         f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
         "and no PAGE or ALTO file (.xml)"
     )
@@ -109,7 +110,7 @@ def parse_data(data: str) -> list[str]:
     """The data sets that a parameter names, separated by commas. ValueError if one of them has no name."""
     names = [name.strip() for name in data.split(",")]
     if not all(names):
-        raise ValueError(f"data: {data!r} names nothing before or after a comma")
+        raise InputError(f"data: {data!r} names nothing before or after a comma")
     return names
 
 
@@ -145,6 +146,6 @@ def is_picture_folder(data: str | Path) -> bool:
 def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
     tables = find_tables(data)
     if not tables:
-        raise ValueError(f"data: {data} holds {NO_TABLE}")
+        raise InputError(f"data: {data} holds {NO_TABLE}")
     for table in tables:
         yield from read_table(table if labelled else table._replace(needed=("image",)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from project.data.rows import SPLITS
+from project.errors import InputError
 from project.recognition.image import Region
 
 HELD_OUT = 0.1  # share of the training lines that go to a split which the data set does not have
@@ -22,7 +23,7 @@ def assign_splits(rows: pd.DataFrame, pictures: pd.Series, data: str, seed: int)
     """
     rows = rows.assign(split=rows["split"].replace("", "train"))
     if (rows["split"] == "train").sum() == 0:
-        raise ValueError(f"data: {data}: no row is in the split 'train'; splits are {sorted(set(rows['split']))}")
+        raise InputError(f"data: {data}: no row is in the split 'train'; splits are {sorted(set(rows['split']))}")
     origins = dict.fromkeys(SPLITS, "given")
     for split in ("test", "validation"):
         if not (rows["split"] == split).any():
@@ -41,7 +42,7 @@ def hold_out(rows: pd.DataFrame, pictures: pd.Series, split: str, seed: int) -> 
     """
     train = rows[(rows["split"] == "train") & (rows["text"] != "")]
     if len(train) < 2:
-        raise ValueError(f"data: {len(train)} training rows with a text are too few to hold out the split '{split}'")
+        raise InputError(f"data: {len(train)} training rows with a text are too few to hold out the split '{split}'")
     unit = next((unit for unit in ("writer", "page") if train[unit].nunique() > 1), "line")
     if unit == "line":
         log.warning(

@@ -29,6 +29,7 @@ from project.data import texts
 from project.data.rows import SPLITS
 from project.data.tables import schema
 from project.data.texts import line_texts
+from project.errors import InputError
 
 PLAIN = ("fontpkg-caveat", "fontpkg-delius", "fontpkg-shadows-into-light", "fontpkg-zeyada")
 ORNATE = ("fontpkg-great-vibes", "fontpkg-pacifico", "fontpkg-permanent-marker", "fontpkg-yellowtail")
@@ -114,7 +115,7 @@ def font_files(font: str) -> tuple[str, ...]:
     """The font's files: one a weight, or one for all weights."""
     module = importlib.util.find_spec(font.replace("-", "_"))
     if module is None or module.origin is None:
-        raise ValueError(f"font {font!r} is not installed; there are {', '.join(sum(FONTS.values(), ()))}")
+        raise InputError(f"font {font!r} is not installed; there are {', '.join(sum(FONTS.values(), ()))}")
     return tuple(sorted(map(str, Path(module.origin).parent.glob("files/*.ttf"))))
 
 

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from project.data.folders import files_in
 from project.data.rows import SPLIT_NAMES, SPLITS, Row
+from project.errors import InputError
 from project.recognition.charset import normalize
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
@@ -44,7 +45,7 @@ class Table(NamedTuple):
     needed: tuple[str, ...] = ("image", "text")
 
 
-class WrongTable(ValueError):
+class WrongTable(InputError):
     """A table that can be read, but has not the columns or the splits of a data set."""
 
 
@@ -63,9 +64,9 @@ def find_tables(data: str) -> list[Table]:
             return [Table(filesystem, root, _address(filesystem, root, data), "")]
         paths = sorted(filesystem.glob(root) if pattern else _tables_in(filesystem, root))
     except FileNotFoundError:
-        raise ValueError(f"data: {data} does not exist") from None
+        raise InputError(f"data: {data} does not exist") from None
     except Exception as error:  # each protocol has errors of its own
-        raise ValueError(f"data: {data} cannot be reached: {type(error).__name__}: {error}") from error
+        raise InputError(f"data: {data} cannot be reached: {type(error).__name__}: {error}") from error
     folder = root.partition("*")[0].rpartition("/")[0] if pattern else root
     shards = {path: shard_name(path.removeprefix(folder)) for path in paths if path.lower().endswith(SUFFIXES)}
     return [
@@ -130,7 +131,7 @@ def read_table(table: Table) -> Iterator[Row]:
     except WrongTable:
         raise
     except Exception as error:  # pyarrow and pandas raise a dozen kinds for a file that is cut short or is no table
-        raise ValueError(f"data: {table.name} cannot be read as {suffix[1:]}: {error}") from error
+        raise InputError(f"data: {table.name} cannot be read as {suffix[1:]}: {error}") from error
 
 
 def check_columns(names: list[str], table: Table) -> None:
@@ -154,7 +155,7 @@ def _read_text(file: BinaryIO, table: Table, suffix: str) -> Iterator[dict[str, 
     chunks = pd.read_csv(file, sep=separator, quoting=quoting, dtype=str, keep_default_na=False, chunksize=AT_ONCE)
     for chunk in chunks:
         if not isinstance(chunk.index, pd.RangeIndex):  # pandas takes the first cells for names of rows
-            raise ValueError("its rows have more cells than its header; a text with a separator in it needs quotes")
+            raise InputError("its rows have more cells than its header; a text with a separator in it needs quotes")
         check_columns(list(chunk.columns), table)
         yield {name: list(chunk[name]) for name in COLUMNS if name in chunk}
 

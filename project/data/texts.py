@@ -15,6 +15,7 @@ import numpy as np
 from faker import Faker
 
 from project.data.rows import SPLITS
+from project.errors import InputError
 
 PROSE = Path(__file__).with_name("prose.txt")
 LONGEST = 60  # characters of a line
@@ -44,9 +45,9 @@ def line_texts(split: str, count: int, seed: int) -> list[str]:
     ValueError names an unknown split or a negative count.
     """
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+        raise InputError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     if count < 0:
-        raise ValueError(f"a split has 0 lines or more; {split!r} was to have {count}")
+        raise InputError(f"a split has 0 lines or more; {split!r} was to have {count}")
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     faker = Faker("en_US")
     faker.seed_instance(int(rng.integers(2**32)))

@@ -4,6 +4,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from project.data.line_cache import LineImages
+from project.errors import InputError
 from project.evaluation import metrics
 from project.recognition.calibration import expected_calibration_error, expected_ece_if_calibrated
 from project.recognition.image import read_image
@@ -22,9 +23,9 @@ def evaluate_rows(
     are not as high as this recogniser's.
     """
     if not len(rows):
-        raise ValueError("there are no rows to read")
+        raise InputError("there are no rows to read")
     if images and images.height != recognizer.height:
-        raise ValueError(f"the line images are {images.height} px high, but this version reads {recognizer.height} px")
+        raise InputError(f"the line images are {images.height} px high, but this version reads {recognizer.height} px")
     read, rejected = [], []
     for start in tqdm(range(0, len(rows), AT_ONCE), desc="reading", leave=False, mininterval=1):
         readable, line_images = [], []
@@ -32,7 +33,7 @@ def evaluate_rows(
             try:
                 line_image = images[row.Index] if images else recognizer.line_image(read_image(row.image))
                 if not row.text:
-                    raise ValueError("the text is empty")
+                    raise InputError("the text is empty")
                 line_images.append(line_image)
                 readable.append(row)
             except ValueError as error:
@@ -43,7 +44,7 @@ def evaluate_rows(
             for row, reading in zip(readable, readings, strict=True)
         ]
     if not read:
-        raise ValueError(
+        raise InputError(
             f"none of the {len(rows)} rows can be read, the first because: {rejected[0][0]}: {rejected[0][2]}"
         )
     lines = pd.DataFrame(read, columns=["source", "writer", "text", "prediction", "confidence"])

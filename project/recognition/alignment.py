@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from project.errors import InputError
 from project.recognition.charset import BLANK
 
 RESCALE_EVERY = (
@@ -45,7 +46,7 @@ def forced_alignment(log_probs: np.ndarray, labels: Sequence[int]) -> list[tuple
         best[2:] = ways[jumps[-1], states] + step
     state = int(len(extended) - 1 if best[-1] > best[-2] else max(0, len(extended) - 2))
     if best[2 + state] == -np.inf:
-        raise ValueError(f"{len(log_probs)} frames are too few for {len(labels)} labels")
+        raise InputError(f"{len(log_probs)} frames are too few for {len(labels)} labels")
     path = []
     for row in reversed(jumps):
         path.append(state)

@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from project.errors import InputError
+
 BLANK = 0
 
 
@@ -19,7 +21,7 @@ class Charset:
 
     def __init__(self, characters: str):
         if not characters or len(set(characters)) != len(characters):
-            raise ValueError(f"a charset needs each character once and at least one, got {characters!r}")
+            raise InputError(f"a charset needs each character once and at least one, got {characters!r}")
         self.characters = characters
         self._label = {character: label for label, character in enumerate(characters, start=BLANK + 1)}
 
@@ -39,12 +41,12 @@ class Charset:
     def encode(self, text: str) -> list[int]:
         """Labels in 1..C-1. ValueError names the characters outside the charset."""
         if unknown := self.unknown(text):
-            raise ValueError(f"characters outside the charset: {unknown!r} in {text!r}")
+            raise InputError(f"characters outside the charset: {unknown!r} in {text!r}")
         return [self._label[character] for character in text]
 
     def decode(self, labels: Sequence[int]) -> str:
         """The text of labels in 1..C-1, without blanks. ValueError names a label outside that range."""
         for label in labels:
             if not BLANK < label < len(self):
-                raise ValueError(f"label {label} is not one of 1..{len(self) - 1}")
+                raise InputError(f"label {label} is not one of 1..{len(self) - 1}")
         return "".join(self.characters[label - 1] for label in labels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from project.errors import InputError
 from project.recognition.alignment import log_probability
 from project.recognition.charset import BLANK
 from project.recognition.ngram import BOUNDARY, NGram
@@ -65,7 +66,7 @@ def prefix_beam_search(
     elsewhere. Hannun et al. 2014, arXiv 1408.2873, algorithm 1, for all prefixes of the beam at once.
     """
     if beam_width < 1:
-        raise ValueError(f"beam_width must be at least 1, got {beam_width}")
+        raise InputError(f"beam_width must be at least 1, got {beam_width}")
     probabilities = np.exp(log_probs, dtype=float)  # (T, C)
     numbers = {(-1, BLANK): 0}  # of each prefix that was ever kept, by the number of the one before and the last label
     column = np.full(log_probs.shape[1], -1)  # of a label among those that are tried

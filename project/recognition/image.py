@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
+from project.errors import InputError
+
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "GIF", "PPM")  # Pillow reads EPS by running gs
 MAX_PIXELS = 40_000_000  # a 600 dpi page; more is refused before it is decoded
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # what white may be: of floats, of 8, 10, 12, 14 and 16 bits
@@ -47,14 +49,14 @@ def read_image(source: bytes | str | Path | Region | ValueError) -> np.ndarray:
             if (pixels := picture.width * picture.height) <= MAX_PIXELS:
                 return _grey(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
-        raise ValueError(f"{name}: no such file") from None
+        raise InputError(f"{name}: no such file") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"{name}: too many pixels; at most {MAX_PIXELS} are read") from None
+        raise InputError(f"{name}: too many pixels; at most {MAX_PIXELS} are read") from None
     except UnidentifiedImageError:
-        raise ValueError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
+        raise InputError(f"{name}: not a picture that can be read (PNG, JPEG, TIFF, WebP are)") from None
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
-        raise ValueError(f"{name}: cannot be read as a picture: {error}") from None
-    raise ValueError(f"{name}: {pixels} pixels; at most {MAX_PIXELS} are read")
+        raise InputError(f"{name}: cannot be read as a picture: {error}") from None
+    raise InputError(f"{name}: {pixels} pixels; at most {MAX_PIXELS} are read")
 
 
 def told(path: str | Path) -> str:
@@ -68,14 +70,14 @@ def picture_bytes(value: object) -> bytes:
     ValueError says what it is instead.
     """
     if not isinstance(value, bytes | bytearray | str):
-        raise ValueError(f"a picture is bytes, in JSON as base64; got {type(value).__name__}")
+        raise InputError(f"a picture is bytes, in JSON as base64; got {type(value).__name__}")
     if value and value.isascii():  # a picture's head holds bytes that base64 does not have
         try:
             return base64.b64decode("".join(value.split()) if isinstance(value, str) else value, validate=True)
         except binascii.Error:
             pass
     if isinstance(value, str):
-        raise ValueError("the text is not base64")
+        raise InputError("the text is not base64")
     return bytes(value)
 
 
@@ -105,13 +107,13 @@ def _read_region(region: Region) -> np.ndarray:
     shape = page.shape[::-1]  # (width, height)
     if region.size and abs(np.log(np.divide(*shape) / np.divide(*region.size))) > MAX_DISTORTION:
         sizes = " x ".join(map(str, shape)), " x ".join(f"{side:g}" for side in region.size)
-        raise ValueError(f"{told(region.page)}: upright by its EXIF tag it has {sizes[0]} px, its XML says {sizes[1]}")
+        raise InputError(f"{told(region.page)}: upright by its EXIF tag it has {sizes[0]} px, its XML says {sizes[1]}")
     outline = np.array(region.outline) * np.divide(shape, region.size or shape)  # (points, 2), px
     start, stop = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int) + 1
     (left, top), (right, bottom) = start.clip(0), np.minimum(stop, shape)
     if max(right - left, 0) * max(bottom - top, 0) < MIN_SEEN * np.prod(stop - start, dtype=float):
         box = f"x {start[0]} to {stop[0] - 1}, y {start[1]} to {stop[1] - 1}"
-        raise ValueError(f"{told(region.page)}: an outline from {box} is not on the page of {shape[0]} x {shape[1]} px")
+        raise InputError(f"{told(region.page)}: an outline from {box} is not on the page of {shape[0]} x {shape[1]} px")
     mask = Image.new("1", (int(right - left), int(bottom - top)))
     ImageDraw.Draw(mask).polygon((outline - (left, top)).ravel().tolist(), fill=1)
     inside, cut = np.asarray(mask), page[top:bottom, left:right]

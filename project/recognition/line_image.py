@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from project.errors import InputError
 from project.recognition.image import MIN_CONTRAST
 
 MIN_SIDE = 8  # px: less than this is not a line of handwriting
@@ -39,7 +40,7 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
     ValueError names a size that cannot be a line.
     """
     if pixels.ndim != 2 or min(pixels.shape) < MIN_SIDE:
-        raise ValueError(f"a line picture is (H, W), both at least {MIN_SIDE} px; got shape {pixels.shape}")
+        raise InputError(f"a line picture is (H, W), both at least {MIN_SIDE} px; got shape {pixels.shape}")
     ink = ink_map(pixels)
     top, bottom, left, right = ink_box(ink)
     ink = ink[top:bottom, left:right]
@@ -49,7 +50,7 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
     shown = round(2 * max(HALF_HEIGHT * spread, MIN_SIDE / 2))  # px of the picture to the height of the line image
     width = max(MIN_SIDE, round(ink.shape[1] * height / shown))
     if width > MAX_ASPECT * height:
-        raise ValueError(
+        raise InputError(
             f"a line of {right - left} x {bottom - top} px, most of its ink within {shown * max(shrink, 1)} rows, is "
             f"{width / height:.0f} times as wide as high; at most {MAX_ASPECT} is read"
         )

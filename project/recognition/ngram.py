@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from project.errors import InputError
 from project.recognition.charset import BLANK, Charset
 
 MAX_CONTEXTS = 2**16  # contexts that are kept, the most frequent ones: with 100 classes the tables take 52 MB
@@ -54,13 +55,13 @@ class NGram:
         """
         highest = highest_order(len(charset))
         if not 1 <= order <= highest:
-            raise ValueError(f"order must be from 1 to {highest} with {len(charset)} classes, got {order}")
+            raise InputError(f"order must be from 1 to {highest} with {len(charset)} classes, got {order}")
         symbols = [BOUNDARY]
         for text in texts:
             if labels := charset.encode("".join(character for character in text if character in charset.characters)):
                 symbols += [*labels, BOUNDARY]
         if len(symbols) == 1:
-            raise ValueError("an n-gram needs at least one text with a character of the charset")
+            raise InputError("an n-gram needs at least one text with a character of the charset")
         return cls(kneser_ney_counts(np.array(symbols), len(charset), order))
 
     def save(self, path: str | Path) -> None:
@@ -129,8 +130,8 @@ def occurrences(symbols: np.ndarray, classes: int, order: int) -> Iterator[np.nd
 
 
 def prune(seen: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> list[np.ndarray]:
-    """For each length, which n-grams stay so that the tables hold at most MAX_CONTEXTS contexts and MAX_CELLS numbers: those of
-    frequent contexts.
+    """For each length, which n-grams stay so that the tables hold at most MAX_CONTEXTS contexts and MAX_CELLS numbers:
+    those of frequent contexts.
 
     With a context, every shorter end of it stays too, since that was seen at least as often.
     """

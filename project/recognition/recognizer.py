@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 import safetensors.numpy
 
+from project.errors import InputError
 from project.recognition import onnx_engine
 from project.recognition.alignment import forced_alignment, log_probability
 from project.recognition.batch import FRAME_WIDTH, batch, width_batches
@@ -188,13 +189,13 @@ def pictures_of(pixels: np.ndarray) -> list[np.ndarray]:
     """
     pixels = np.asarray(pixels)
     if pixels.ndim != 4 or pixels.shape[0] < 1 or pixels.shape[1] != 1 or min(pixels.shape[2:]) < MIN_SIDE:
-        raise ValueError(f"inputs must be (N, 1, H, W) with N >= 1, H and W >= {MIN_SIDE}; got shape {pixels.shape}")
+        raise InputError(f"inputs must be (N, 1, H, W) with N >= 1, H and W >= {MIN_SIDE}; got shape {pixels.shape}")
     if not np.isfinite(pixels).all():
-        raise ValueError("inputs must be finite numbers; got a NaN, a null or an infinity")
+        raise InputError("inputs must be finite numbers; got a NaN, a null or an infinity")
     if pixels.min() < 0 or pixels.max() > 255:
-        raise ValueError(f"inputs must be from 0 (black) to 255 (white); got {pixels.min():g} to {pixels.max():g}")
+        raise InputError(f"inputs must be from 0 (black) to 255 (white); got {pixels.min():g} to {pixels.max():g}")
     if pixels.min() < pixels.max() <= 1:
-        raise ValueError(f"inputs must be from 0 (black) to 255 (white); got at most {pixels.max():g}: multiply by 255")
+        raise InputError(f"inputs must be from 0 (black) to 255 (white); got at most {pixels.max():g}: multiply by 255")
     return list(np.rint(pixels[:, 0]).astype(np.uint8))
 
 

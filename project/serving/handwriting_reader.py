@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
+from project.errors import InputError
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes, read_image
 from project.recognition.line_image import Placement
@@ -51,11 +52,11 @@ class HandwritingReader(mlflow.pyfunc.PythonModel):
 def check(decoder: str, **counts: int) -> None:
     """ValueError if a parameter is not one that `Recognizer.transcribe` takes, or would take too long."""
     if decoder not in DECODERS:
-        raise ValueError(f"decoder must be one of {sorted(DECODERS)}; got {decoder[:20]!r}")
+        raise InputError(f"decoder must be one of {sorted(DECODERS)}; got {decoder[:20]!r}")
     for name, count in counts.items():
         least = int(name == "beam_width")
         if not least <= count <= MAX_LABELS[name]:
-            raise ValueError(f"{name} must be from {least} to {MAX_LABELS[name]}; got {count}")
+            raise InputError(f"{name} must be from {least} to {MAX_LABELS[name]}; got {count}")
 
 
 def read_pictures(recognizer: Recognizer, pictures: Sequence, **params) -> list[dict]:

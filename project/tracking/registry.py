@@ -19,6 +19,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Object, Property
 from PIL import Image
 
+from project.errors import InputError
 from project.recognition.charset import BLANK
 from project.recognition.decoding import BEAM_WIDTH
 from project.recognition.image import read_image
@@ -53,7 +54,7 @@ def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: st
         aliases = sorted(client.get_registered_model(model_name).aliases)
         has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
     where = mlflow.get_tracking_uri()
-    raise ValueError(f"{parameter}: {model_name} has no version {model_version!r} at {where}; {has}")
+    raise InputError(f"{parameter}: {model_name} has no version {model_version!r} at {where}; {has}")
 
 
 def version_of_run(run_id: str) -> ModelVersion | None:

@@ -27,8 +27,8 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """(N, 1, H, W) in [0, 1], widths (N,), stretch (N,) -> images and widths, varied, W as `padded_width` has it.
 
-    strength: 0 leaves the batch as it is, widths too; the sizes below are those of 1. generator: where the variation comes
-    from, on the batch's device; None is torch's own.
+    strength: 0 leaves the batch as it is, widths too; the sizes below are those of 1. generator: where the variation
+    comes from, on the batch's device; None is torch's own.
     """
     if strength == 0:
         return images, widths

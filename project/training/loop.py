@@ -19,6 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from project.data.dataset import Line, lengths_of, widths_of
+from project.errors import InputError
 from project.evaluation import metrics
 from project.recognition.batch import batch, padded_width, width_batches
 from project.recognition.charset import BLANK, Charset
@@ -136,7 +137,7 @@ def train(
                 update_ema(average, network, min(settings.ema_decay, done["steps"] / (10 + done["steps"])))
                 elapsed = done["seconds"] + seconds
                 if not math.isfinite(batch_loss):
-                    raise ValueError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
+                    raise InputError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
                 summed_loss += batch_loss
                 characters += batch_characters
                 seen += len(batch_lines)
@@ -215,7 +216,7 @@ def load_matching_weights(network: CRNN, charset: Charset, height: int, start: "
     """
     own = {"height": height, **network.shape}
     if start.shape != own:
-        raise ValueError(f"start_from: that version has {start.shape}; these settings have {own}")
+        raise InputError(f"start_from: that version has {start.shape}; these settings have {own}")
     shared = "".join(character for character in charset.characters if not start.charset.unknown(character))
     ours, theirs = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
     known = start.network.state_dict()

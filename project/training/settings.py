@@ -4,6 +4,8 @@ import dataclasses
 import math
 from pathlib import Path
 
+from project.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -43,11 +45,11 @@ class Settings:
         most = {"weight_decay": 1, "augmentation": 5, "dropout": 0.9, "ema_decay": 0.9999}
         for name, setting in dataclasses.asdict(self).items():
             if not isinstance(setting, str) and not setting >= least.get(name, 1):
-                raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
+                raise InputError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
             if name in most and setting > most[name]:
-                raise ValueError(f"{name} must be at most {most[name]}, got {setting}")
+                raise InputError(f"{name} must be at most {most[name]}, got {setting}")
         if self.texts and not Path(self.texts).expanduser().is_file():
-            raise ValueError(f"texts: {self.texts} is not a file")
+            raise InputError(f"texts: {self.texts} is not a file")
 
 
 FINE_TUNING_RATE = Settings.learning_rate / 4  # for a training that starts from what a version knows

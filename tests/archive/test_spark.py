@@ -108,7 +108,7 @@ def test_a_folder_is_read_as_the_plain_loop_reads_it_and_a_second_call_reads_wha
 ):
     parts = tmp_path / "read [1]"
     parts.mkdir()
-    known = pa.Table.from_pandas(expected[::3], parts.SCHEMA, preserve_index=False)
+    known = pa.Table.from_pandas(expected[::3], transcription.SCHEMA, preserve_index=False)
     pq.write_table(known, parts / "part-000000.parquet")
     for _ in range(2):
         spark.read_missing(running, str(pictures), parts, version)

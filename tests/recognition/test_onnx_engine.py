@@ -105,7 +105,8 @@ def test_the_graph_is_valid_onnx():
 def test_reading_is_done_without_torch(tmp_path):
     Recognizer.from_network(CRNN(5, channels=8, lstm_units=4, lstm_layers=1), Charset("abcd"), 36).save(tmp_path)
     script = (
-        "import sys, numpy; from project.recognition.recognizer import Recognizer; import project.serving.cnn_text_identifier;"
+        "import sys, numpy; from project.recognition.recognizer import Recognizer;"
+        "import project.serving.cnn_text_identifier;"
         f"print(Recognizer.load({str(tmp_path)!r}).read([numpy.zeros((1, 36, 99), numpy.uint8)])); "
         "assert 'torch' not in sys.modules"
     )
