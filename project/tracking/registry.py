@@ -132,7 +132,7 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
         files, code = Path(folder, "recognizer"), Path(folder, PACKAGE.name)
         files.mkdir()
         recognizer.save(files)
-        for file in PACKAGE.rglob("*.py"):
+        for file in (*PACKAGE.rglob("*.py"), *PACKAGE.glob("serving/*.html")):
             copied = code / file.relative_to(PACKAGE)
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copied)
