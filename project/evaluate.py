@@ -9,7 +9,7 @@ import pandas as pd
 from project import cli
 from project.data import sources
 from project.data.line_cache import LineImages, line_images
-from project.evaluation.lines import calibration_errors, error_rates, evaluate_rows
+from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
 from project.tracking import registry
 

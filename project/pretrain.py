@@ -10,7 +10,7 @@ from project import cli
 from project.atomic import replaced
 from project.data import sources
 from project.data.dataset import Data, load_data
-from project.evaluation.lines import calibration_errors, error_rates, evaluate_rows
+from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
 from project.recognition.recognizer import Recognizer
 from project.tracking import experiment, registry

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from project.data import sources
-from project.evaluation.lines import error_rates, evaluate_rows
 from project.evaluation.metrics import cer
+from project.evaluation.scoring import error_rates, evaluate_rows
 from project.handover import transcription_of
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer

@@ -25,12 +25,12 @@ from project.data.folders import PICTURES
 from project.data.sources import is_picture_folder
 from project.data.tables import find_tables
 from project.errors import InputError
-from project.recognition.recognizer import AT_ONCE
+from project.recognition.recognizer import CHUNK_LINES
 from project.tracking import registry
 
 READING = "text string, confidence double, error string"
 SETTINGS = {
-    "spark.sql.execution.arrow.maxRecordsPerBatch": AT_ONCE,  # what goes to the model at once
+    "spark.sql.execution.arrow.maxRecordsPerBatch": CHUNK_LINES,  # what goes to the model at once
     "spark.executorEnv.OMP_NUM_THREADS": 1,  # a task has one core
     "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": 2,  # a part is there when its task is done
     "spark.sql.files.maxPartitionBytes": "32m",  # with the next, less than 1,000 picture files in a task

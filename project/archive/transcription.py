@@ -24,7 +24,7 @@ from project.data import sources
 from project.data.rows import Row, batched
 from project.errors import InputError
 from project.recognition.image import read_image
-from project.recognition.recognizer import AT_ONCE, Recognizer
+from project.recognition.recognizer import CHUNK_LINES, Recognizer
 
 SCHEMA = pa.schema(
     {
@@ -111,12 +111,12 @@ def transcribe(images: str, parts: Path, recognizer: Recognizer, model_version: 
     known = read_keys(parts)
     total = sum(1 for _ in pictures_of(images)) if sources.is_picture_folder(images) else None
     rows = tqdm(pictures_of(images), desc="transcribing", unit=" lines", total=total, mininterval=1)
-    unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(rows, AT_ONCE))
+    unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(rows, CHUNK_LINES))
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
         if part.exists():
             continue
-        chunks = batched(itertools.islice(unread, PART), AT_ONCE)
+        chunks = batched(itertools.islice(unread, PART), CHUNK_LINES)
         tables = [read(recognizer, chunk, model_version) for chunk in chunks]
         if not tables:
             return

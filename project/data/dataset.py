@@ -13,7 +13,7 @@ from project.data.line_cache import LineImages, line_images
 from project.data.rows import SPLITS
 from project.data.splits import digest_rows, find_leaks
 from project.errors import InputError
-from project.recognition.batch import FRAME_WIDTH
+from project.recognition.batch import frames_of
 from project.recognition.charset import Charset
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,6 @@ def check(width: int, text: str, charset: Charset) -> None:
     if not text:
         raise InputError("the text is empty")
     needed = frames_needed(charset.encode(text))
-    frames = -(-width // FRAME_WIDTH)
+    frames = frames_of(width)
     if frames < needed:
         raise InputError(f"too narrow for its text: {frames} frames, but CTC needs {needed}")

@@ -11,7 +11,7 @@ from PIL import Image
 from project.data.rows import SPLIT_NAMES, Row
 from project.errors import InputError
 from project.recognition.charset import normalize
-from project.recognition.image import FORMATS, told
+from project.recognition.image import FORMATS, printable_path
 
 TEXT = ".gt.txt"
 PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
@@ -38,7 +38,7 @@ def files_in(folder: Path, hidden: str = ".") -> Iterator[Path]:
 
 
 def _tell_unreadable(error: OSError) -> None:
-    log.warning("%s: passed over: %s", told(Path(error.filename)), error.strerror)
+    log.warning("%s: passed over: %s", printable_path(Path(error.filename)), error.strerror)
 
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
@@ -50,7 +50,7 @@ def split_and_page(path: Path, folder: Path) -> tuple[str, str]:
     """A sub-folder `train`, `validation` or `test` of `folder` is a split; folders in it, or other ones, are a page."""
     parts = path.relative_to(folder).parent.parts
     split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
-    return split, told("/".join(parts[1:] if split else parts))
+    return split, printable_path("/".join(parts[1:] if split else parts))
 
 
 def has_pairs(folder: Path) -> bool:
@@ -80,11 +80,11 @@ def read_pictures(folder: Path) -> Iterator[Row]:
     """
     for path in files_in(folder, hidden="._"):
         if path.suffix.lower() in PICTURES:
-            yield Row(str(path), "", source=told(path))
+            yield Row(str(path), "", source=printable_path(path))
 
 
 def _pair(picture: Path | None, text: Path | None) -> Row:
-    source = told(picture or text)
+    source = printable_path(picture or text)
     if text is None:
         return Row(ValueError(f"{source}: it has no {TEXT} beside it"), "", source=source)
     try:
@@ -92,7 +92,7 @@ def _pair(picture: Path | None, text: Path | None) -> Row:
     except ValueError as error:
         return Row(error, "", source=source)
     except OSError as error:
-        return Row(ValueError(f"{told(text)}: {error.strerror}"), "", source=source)
+        return Row(ValueError(f"{printable_path(text)}: {error.strerror}"), "", source=source)
     image = str(picture) if picture else ValueError(f"{source}: it has no picture beside it")
     return Row(image, written, source=source)
 
@@ -107,4 +107,4 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{told(path)}: not UTF-8: {error}") from None
+        raise InputError(f"{printable_path(path)}: not UTF-8: {error}") from None

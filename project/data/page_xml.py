@@ -15,7 +15,7 @@ from project.data.folders import split_and_page, visible
 from project.data.rows import Row
 from project.errors import InputError
 from project.recognition.charset import normalize
-from project.recognition.image import Region, told
+from project.recognition.image import Region, printable_path
 
 PAGE, ALTO = "PcGts", "alto"  # the names of their roots
 
@@ -43,7 +43,11 @@ def read_pages(folder: Path) -> Iterator[Row]:
                 root = ElementTree.parse(path).getroot()
                 name, lines = (_page_lines if roots[path] == PAGE else _alto_lines)(root)
             except (ElementTree.ParseError, OSError, ValueError) as error:
-                yield Row(ValueError(f"{told(path)}: cannot be read as XML: {error}"), "", source=told(path))
+                yield Row(
+                    ValueError(f"{printable_path(path)}: cannot be read as XML: {error}"),
+                    "",
+                    source=printable_path(path),
+                )
                 continue
             another = paths is ordered and names[path.stem] > 1
             if another and lines and not any(text.strip() for *_, text in lines):
@@ -55,9 +59,9 @@ def read_pages(folder: Path) -> Iterator[Row]:
             if lines:  # another file may have those of a page without
                 seen.add(picture)
             split, _ = split_and_page(path, folder)
-            page = told(os.path.relpath(picture, folder))
+            page = printable_path(os.path.relpath(picture, folder))
             for number, (identity, size, outline, text) in enumerate(lines, start=1):
-                source = f"{told(path)}:{identity or number}"
+                source = f"{printable_path(path)}:{identity or number}"
                 image = _region(picture, size, outline, source)
                 yield Row(image, normalize(text), page=page, split=split, source=source)
 

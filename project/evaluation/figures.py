@@ -1,4 +1,4 @@
-"""Pictures for people: line images with what was read in them, curves, and a network's log-probs over its line."""
+"""Figures: line images with what was read in them, curves, log-probs under their line image, confidences."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,26 +6,27 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rapidfuzz.distance import Levenshtein
 
 from project.recognition.batch import FRAME_WIDTH
 from project.recognition.calibration import expected_calibration_error, reliability
 from project.recognition.charset import BLANK, Charset
 
-LONGEST = 40  # what is shown of a line, in heights of it: one very long line would make the others too small
+MAX_SHOWN_ASPECT = 40  # width / height shown of a line: one very long line would make the others too small
 WRONG, RIGHT = "#c1121f", "#1b4332"
 
 
 def line_sheet(
     images: Sequence[np.ndarray], titles: Sequence[str], texts: Sequence[str] = (), predictions: Sequence[str] = ()
 ) -> Figure:
-    """Line images, each uint8 (1, H, W) with paper 0 and ink 255, under their titles.
+    """Draw line images, each uint8 (1, H, W) with paper 0 and ink 255, under their titles.
 
     With texts and predictions, what was read is written under each: wrong characters in red, missing ones as _.
     """
     room = 0.75 if not predictions else 0.95  # inches
     figure, axes = plt.subplots(len(images), 1, figsize=(10, room * len(images)), squeeze=False, layout="constrained")
-    widest = min(max(image.shape[2] for image in images), LONGEST * images[0].shape[1])
+    widest = min(max(image.shape[2] for image in images), MAX_SHOWN_ASPECT * images[0].shape[1])
     for ax, image, title in zip(axes.flat, images, titles, strict=True):
         ax.axis("off")
         ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=255, aspect="equal")
@@ -41,34 +42,35 @@ def line_sheet(
 
 
 def right_and_wrong(text: str, prediction: str) -> tuple[str, str]:
-    """What is right in a prediction, and what is wrong, each with spaces where the other stands; a missing
-    character is a wrong "_".
+    """Split a prediction into its right and its wrong characters, each with spaces where the other stands.
+
+    A missing character is a wrong "_".
     """
     right = wrong = ""
-    for kind, start, stop, low, high in Levenshtein.opcodes(text, prediction):
-        read = prediction[low:high] or "_" * (stop - start)
-        right += read if kind == "equal" else " " * len(read)
-        wrong += " " * len(read) if kind == "equal" else read
+    for edit in Levenshtein.opcodes(text, prediction):
+        read = prediction[edit.dest_start : edit.dest_end] or "_" * (edit.src_end - edit.src_start)
+        right += read if edit.tag == "equal" else " " * len(read)
+        wrong += " " * len(read) if edit.tag == "equal" else read
     return right, wrong
 
 
 def _plain(text: str) -> str:
-    """Without matplotlib's own meaning of a dollar sign."""
+    """Escape dollar signs, with which matplotlib marks formulas."""
     return text.replace("$", r"\$")
 
 
-def draw_curve(ax: Axes, histories: Mapping[str, Sequence[Mapping[str, float]]], figure_name: str, label: str) -> None:
-    """One figure of each epoch (counted from 1) of each run, by the run's name."""
+def draw_curve(ax: Axes, histories: Mapping[str, Sequence[Mapping[str, float]]], metric: str, label: str) -> None:
+    """Plot a metric over the epochs, counted from 1, of each run. histories: by run name, the metrics of each epoch."""
     for name, history in histories.items():
-        ax.plot(range(1, len(history) + 1), [figures[figure_name] for figures in history], marker=".", label=name)
+        ax.plot(range(1, len(history) + 1), [epoch[metric] for epoch in history], marker=".", label=name)
     ax.set(xlabel="epoch", ylabel=label, ylim=(0, None))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     ax.legend()
 
 
 def confidence_histogram(counts: np.ndarray) -> Figure:
-    """How many lines were read with which confidence; counts: (bins,), from 0 to 1 in even steps."""
+    """Draw how many lines have which confidence. counts: (bins,), of equal bins from 0 to 1."""
     figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
     ax.stairs(counts, np.linspace(0, 1, len(counts) + 1), fill=True)
     ax.set(xlabel="confidence", ylabel="lines", xlim=(0, 1))
@@ -76,7 +78,10 @@ def confidence_histogram(counts: np.ndarray) -> Figure:
 
 
 def reading(image: np.ndarray, log_probs: np.ndarray, charset: Charset) -> Figure:
-    """A line image, uint8 (1, H, W), over its log-probs (T, C): at each frame, how probable each character is."""
+    """Draw a line image, uint8 (1, H, W), over its probabilities: at each frame, those of the characters seen.
+
+    log_probs: (T, C).
+    """
     probabilities = np.exp(log_probs)  # (T, C)
     seen = [label for label in range(len(charset)) if probabilities[:, label].max() > 0.2 and label != BLANK]
     seen.sort(key=lambda label: int(probabilities[:, label].argmax()))
@@ -95,8 +100,10 @@ def reading(image: np.ndarray, log_probs: np.ndarray, charset: Charset) -> Figur
 
 
 def reliability_diagram(outcomes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """How often lines are right that are said to be right with a probability, by decoder: on the dotted line, as often
-    as said. outcomes: confidences (N,) and whether each was right. Under it, how many lines are that sure.
+    """Draw the share of right lines by confidence, for each decoder; calibrated ones lie on the dotted diagonal.
+
+    outcomes: by decoder, confidences (N,) and whether each line is right (N,). Below, how many lines have which
+    confidence.
     """
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(5, 5.5), sharex=True, height_ratios=[3, 1], layout="constrained"

@@ -1,12 +1,23 @@
-"""..."""
+"""Line images of any width -> batches: which lines go together, and the padded array of a batch."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-FRAME_WIDTH = 4  # px of line image to one frame of log-probs: the network's stride along the line
-# px, an eighth of an octave apart: torch prepares and keeps its kernels anew for each shape of a batch
+from project.recognition.architecture import BLOCKS
+
+FRAME_WIDTH = math.prod(block.stride * block.pool[1] for block in BLOCKS)  # px of line image to a frame of log-probs
+# px, an eighth of an octave apart: torch prepares and caches its kernels for each shape of a batch
 PADDED_WIDTHS = np.unique(8 * np.round(4 * 2 ** (np.arange(96) / 8))).astype(int)
+
+
+def frames_of(width):
+    """Return the number of frames T of a line image of `width` px; the last frame may be a part of one.
+
+    width: an integer, or an array or a tensor of them.
+    """
+    return -(-width // FRAME_WIDTH)
 
 
 def width_batches(
@@ -14,24 +25,24 @@ def width_batches(
 ) -> list[np.ndarray]:
     """Cut lines, narrow ones first, into batches whose padded width (N x Wmax) is at most `batch_width` px.
 
-    Returns the indices of each batch. With `rng`, lines of one padded width are in an order by chance, so that they
-    meet other lines in each epoch. A line wider than `batch_width` is a batch of its own.
+    Returns the indices of each batch. With `rng`, lines of one padded width are shuffled, so that they meet other
+    lines in each epoch. A line wider than `batch_width` is a batch of its own.
     """
-    widths = padded_width(np.asarray(widths))
-    ties = np.arange(len(widths)) if rng is None else rng.permutation(len(widths))
-    cut: list[list[int]] = []
+    padded = padded_width(np.asarray(widths))
+    ties = np.arange(len(padded)) if rng is None else rng.permutation(len(padded))
+    batches: list[list[int]] = []
     widest = 0
-    for index in np.lexsort((ties, widths)):
-        widest = max(widest, widths[index])
-        if not cut or widest * (len(cut[-1]) + 1) > batch_width:
-            cut.append([])
-            widest = widths[index]
-        cut[-1].append(index)
-    return [np.array(batch) for batch in cut]
+    for index in np.lexsort((ties, padded)):
+        widest = max(widest, padded[index])
+        if not batches or widest * (len(batches[-1]) + 1) > batch_width:
+            batches.append([])
+            widest = padded[index]
+        batches[-1].append(index)
+    return [np.array(indices) for indices in batches]
 
 
 def padded_width(width):
-    """The width (px, a number or an array of them) to which a line of `width` px is padded in a batch of its own."""
+    """Return the width (px, a number or an array of them) to which a line of `width` px is padded in its own batch."""
     return PADDED_WIDTHS[np.searchsorted(PADDED_WIDTHS, width)]
 
 

@@ -9,14 +9,14 @@ BLANK = 0
 
 
 def normalize(text: str) -> str:
-    """NFC, every run of white space one space, none at the ends: what a line of ink can tell."""
+    """Return `text` in NFC, with one space for every run of white space and none at the ends: what ink can show."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 class Charset:
     """The characters that a recogniser can write, in label order.
 
-    ValueError if a character comes twice.
+    Raise InputError if a character comes twice, or if there is none.
     """
 
     def __init__(self, characters: str):
@@ -27,25 +27,25 @@ class Charset:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "Charset":
-        """Every character that occurs in `texts`, in code point order."""
+        """Collect the characters that occur in `texts`, in code point order."""
         return cls("".join(sorted(set().union(*texts))))
 
     def __len__(self) -> int:
-        """Number of classes C of the network: the characters and the blank."""
+        """Return the number of classes C of the network: the characters and the blank."""
         return len(self.characters) + 1
 
     def unknown(self, text: str) -> str:
-        """The characters of `text` that have no label, each once."""
+        """Return the characters of `text` that have no label, each once."""
         return "".join(sorted(set(text) - self._label.keys()))
 
     def encode(self, text: str) -> list[int]:
-        """Labels in 1..C-1. ValueError names the characters outside the charset."""
+        """Return labels in 1..C-1. Raise InputError that names the characters outside the charset."""
         if unknown := self.unknown(text):
             raise InputError(f"characters outside the charset: {unknown!r} in {text!r}")
         return [self._label[character] for character in text]
 
     def decode(self, labels: Sequence[int]) -> str:
-        """The text of labels in 1..C-1, without blanks. ValueError names a label outside that range."""
+        """Return the text of labels in 1..C-1, without blanks. Raise InputError that names a label out of range."""
         for label in labels:
             if not BLANK < label < len(self):
                 raise InputError(f"label {label} is not one of 1..{len(self) - 1}")

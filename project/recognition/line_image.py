@@ -1,4 +1,7 @@
-"""..."""
+"""Grey pixels of one line -> the line image that the network reads: ink only, level, of one height.
+
+Training and serving go through these same functions, so they cannot drift apart.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,34 +13,33 @@ from PIL import Image
 from project.errors import InputError
 from project.recognition.image import MIN_CONTRAST
 
-MIN_SIDE = 8  # px: less than this is not a line of handwriting
-MAX_ASPECT = 200  # width / height of the line image: the longest line that a sheet of paper can hold, with room
-DARK = 96  # of 255: ink that counts where the line is measured
-HALF_HEIGHT = 4  # what is shown above and below the middle of the writing, in mean distances of the ink from it
+MIN_SIDE = 8  # px of a line's picture
+MAX_ASPECT = 200  # width / height of the line image: more than the longest line on a sheet of paper
+DARK = 96  # of 255: the ink by which the line is measured
+HALF_HEIGHT = 4  # of the line image, in mean distances of the ink from the centre line
 LEAST_INK, LEAST_INK_CONTRAST = 32, 72  # so many pixels, so much darker than the paper, are no specks and no grain
 
 
 class Placement(NamedTuple):
-    """Where a line image lies in its picture: column x of the one is column `left + scale * x` of the other."""
+    """Where a line image lies in its picture: its column x is the picture's column `left + scale * x`."""
 
     left: float
     scale: float
 
 
 def normalize_line(pixels: np.ndarray, height: int) -> np.ndarray:
-    """`normalize_with_placement` without the place."""
+    """Return the line image alone of `normalize_with_placement`."""
     return normalize_with_placement(pixels, height)[0]
 
 
 def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarray, Placement]:
-    """The picture of one line as the network reads it, and where that lies in the picture.
+    """Turn the pixels of one line into its line image, and tell where that lies in the picture.
 
-    pixels: uint8 (H, W), 0 black to 255 white, H and W at least `MIN_SIDE`; light ink on a dark ground is
-    turned over. The line image is uint8 (1, height, W'), 0 paper to 255 ink: cut to the ink, the middle of the
-    writing straightened, scaled by how far the ink spreads about that middle, aspect kept. So one tall letter,
-    a speck or a climbing line does not make the writing small (Breuel et al. 2013, "High-performance OCR for
-    printed English and Fraktur using LSTM networks", section III, does so too).
-    ValueError names a size that cannot be a line.
+    pixels: uint8 (H, W), 0 black to 255 white, H and W at least `MIN_SIDE`; light ink on dark ground is inverted.
+    The line image is uint8 (1, height, W'), 0 paper to 255 ink: cropped to the ink, dewarped along its centre line and
+    scaled by the ink's mean distance from it, aspect kept. So a tall letter, a speck or a climbing line does not make
+    the writing small (as in Breuel et al. 2013, "High-performance OCR for printed English and Fraktur using LSTM
+    networks", section III). Raise InputError that names a size that cannot be a line.
     """
     if pixels.ndim != 2 or min(pixels.shape) < MIN_SIDE:
         raise InputError(f"a line picture is (H, W), both at least {MIN_SIDE} px; got shape {pixels.shape}")
@@ -59,7 +61,7 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
 
 
 def ink_map(pixels: np.ndarray) -> np.ndarray:
-    """Stretch the contrast: uint8 (H, W), the paper's grey and lighter 0, the darkest ink 255."""
+    """Stretch the contrast: uint8 (H, W), the paper's grey and lighter become 0, the darkest ink 255."""
     # a few strokes on a large sheet are found by the second
     for share, contrast in ((0.5, MIN_CONTRAST), (100 * LEAST_INK / pixels.size, LEAST_INK_CONTRAST)):
         dark, middle, light = _percentiles(pixels, (share, 50, 100 - share))
@@ -75,7 +77,7 @@ def ink_map(pixels: np.ndarray) -> np.ndarray:
 
 
 def ink_box(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of the ink, with a rim; of the whole where there is no ink. ink: uint8 (H, W)."""
+    """Return top, bottom, left and right of the ink, with a rim; of the whole if there is none. ink: uint8 (H, W)."""
     dark = ink > DARK
     rows, columns = np.flatnonzero(dark.sum(axis=1) > 1), np.flatnonzero(dark.any(axis=0))
     if not len(rows) or not len(columns):
@@ -87,11 +89,12 @@ def ink_box(ink: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def center_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
-    """The row of the middle of the writing at each column (W,), and the ink's mean distance from it, in px.
+    """Estimate the centre line, a row for each column (W,), and the ink's mean distance from it, in px.
 
-    ink: uint8 (H, W). First a slope, then what is left, averaged over several letters: a word such as "by" must
-    not be taken for a falling line, so where there is little ink, the slope and the average are held back.
+    ink: uint8 (H, W). A slope first, then a moving average of the residual. Both are regularised towards a level line,
+    so that short words do not tilt ("by" is no falling line).
     """
+    # The ink's mass and first moment in each column
     weight = np.where(ink > DARK, ink, 0).astype(np.float32)
     height, width = ink.shape
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
@@ -100,26 +103,29 @@ def center_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
     if not total:
         return np.full(width, height / 2), height / (2 * HALF_HEIGHT)
 
-    def spread(middle: np.ndarray) -> float:  # of ink in one row, that of the row itself
+    def spread(middle: np.ndarray) -> float:
+        """Return the ink's mean distance from `middle`; ink of a single row has that of the row itself."""
         return max(float((weight * np.abs(y[:, None] - middle)).sum()) / total, 1 / 4)
 
+    # Ridge regression of a slope; twice, since the spread about the first slope tells the length of a letter better
     x -= mass @ x / total  # from the centre of the ink
     middle = np.full(width, moment.sum() / total)
-    for _ in range(2):  # the spread about a slope that is nearly right tells better how long a letter is
-        held_back = (12 * spread(middle)) ** 2  # px^2: a line much longer than this keeps its whole slope
-        middle += (moment - middle * mass) @ x / (mass @ x**2 + held_back * total) * x
+    for _ in range(2):
+        ridge = (12 * spread(middle)) ** 2  # px^2: the slope of a much longer line is kept whole
+        middle += (moment - middle * mass) @ x / (mass @ x**2 + ridge * total) * x
+    # Gaussian average of the residual, shrunk where there is little ink near
     sigma = 8 * spread(middle)  # px: about three letters
     window = np.exp(-0.5 * (np.arange(-int(2.5 * sigma), int(2.5 * sigma) + 1) / sigma) ** 2)
-    reach = len(window) // 2
-    drift, near = (np.convolve(row, window)[reach : reach + width] for row in (moment - middle * mass, mass))
+    half = len(window) // 2
+    drift, near = (np.convolve(row, window)[half : half + width] for row in (moment - middle * mass, mass))
     middle += drift / (near + 0.5 * window.sum() * total / width)
     return middle, spread(middle)
 
 
 def dewarp(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:
-    """`height` px of `ink`, half above and half below `middle` (W,), each piece of line pushed up or down to be level.
+    """Level the centre line `middle` (W,) and keep `height` px of `ink`, half above and half below it.
 
-    uint8 (H, W) -> uint8 (height, W); what lies beyond the picture is paper.
+    uint8 (H, W) -> uint8 (height, W), shifted piece by piece; beyond the picture is paper.
     """
     width = ink.shape[1]
     edges = np.linspace(0, width, 2 + width // max(4, height // 3)).round().astype(int)
@@ -135,6 +141,6 @@ def dewarp(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:
 
 
 def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
-    """Grey levels below which these shares of the pixels lie, from the histogram: faster than sorting."""
+    """Return the grey levels below which these percentages of the pixels lie; by a histogram, faster than sorting."""
     shares = np.cumsum(Image.fromarray(pixels).histogram()) / pixels.size
     return [int(np.searchsorted(shares, percent / 100)) for percent in percents]

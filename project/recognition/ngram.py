@@ -1,7 +1,7 @@
-"""How probable a text is: a character n-gram, as tables that beam search can ask about its whole beam at once.
+"""A character n-gram language model, as tables that beam search can look up for its whole beam at once.
 
-Interpolated Kneser-Ney smoothing with one discount an order: Chen and Goodman 1998, TR-10-98, section 2.7. With it,
-a text that many writers copied does not count more than one that was written once.
+Interpolated Kneser-Ney smoothing with one discount per order: Chen and Goodman 1998, TR-10-98, section 2.7. It keeps a
+text that many writers copied from counting more than one that was written once.
 """
 
 import math
@@ -15,23 +15,19 @@ import safetensors.numpy
 from project.errors import InputError
 from project.recognition.charset import BLANK, Charset
 
-MAX_CONTEXTS = 2**16  # contexts that are kept, the most frequent ones: with 100 classes the tables take 52 MB
-MAX_CELLS = 2**23  # of a table, at most, however many classes there are: 67 MB for both
+MAX_CONTEXTS = 2**16  # the most frequent ones are kept: with 100 classes the tables take 52 MB
+MAX_CELLS = 2**23  # of each of the two tables, however many classes there are: 67 MB for both
 BOUNDARY = BLANK  # no text holds a blank, so its label marks where a line starts and ends
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a character n-gram is made from. Each n-gram is a number to base `classes`, with BOUNDARY for both ends.
+    """The counts of a character n-gram. An n-gram is a number to base `classes`; BOUNDARY is both ends of a line."""
 
-    keys, counts: for each length from 1, the n-grams in order, and how often each counts (as Kneser-Ney counts).
-    discounts: what is taken off each count, to be shared out by the next shorter context; one for each length.
-    """
-
-    classes: int
-    keys: list[np.ndarray]
-    counts: list[np.ndarray]
-    discounts: np.ndarray
+    classes: int  # C
+    keys: list[np.ndarray]  # for each length from 1, the n-grams, sorted
+    counts: list[np.ndarray]  # for each length from 1, the Kneser-Ney count of each
+    discounts: np.ndarray  # (order,): taken off each count and given to the next shorter context
 
 
 class NGram:
@@ -51,7 +47,7 @@ class NGram:
     def from_texts(cls, texts: Iterable[str], charset: Charset, order: int) -> "NGram":
         """Count the texts, each a line; characters outside the charset are left out.
 
-        ValueError if nothing is left, or if n-grams of this order do not fit into 63 bits.
+        Raise InputError if nothing is left, or if n-grams of this order do not fit into 63 bits.
         """
         highest = highest_order(len(charset))
         if not 1 <= order <= highest:
@@ -74,7 +70,7 @@ class NGram:
 
     @classmethod
     def load(cls, path: str | Path) -> "NGram":
-        """The n-gram that `save` wrote."""
+        """Load the n-gram that `save` wrote."""
         tensors = safetensors.numpy.load_file(path)
         lengths = range(1, len(tensors["discounts"]) + 1)
         keys, counts = ([tensors[f"{name}_{length}"] for length in lengths] for name in ("keys", "counts"))
@@ -82,11 +78,11 @@ class NGram:
 
     @property
     def order(self) -> int:
-        """The length of its longest n-grams."""
+        """Return the length of its longest n-grams."""
         return len(self.counts.keys)
 
     def log_prob(self, labels: Sequence[int]) -> float:
-        """log P(labels and then the end of the line)."""
+        """Return log P(labels and then the end of the line)."""
         state, total = self.start, 0.0
         for label in (*labels, BOUNDARY):
             total += float(self.log_probs[state, label])
@@ -95,32 +91,37 @@ class NGram:
 
 
 def highest_order(classes: int) -> int:
-    """The length up to which an n-gram is a number of 63 bits."""
+    """Return the greatest length of n-grams that fit into 63 bits."""
     return int(63 / math.log2(classes))
 
 
 def kneser_ney_counts(symbols: np.ndarray, classes: int, order: int) -> Counts:
-    """symbols: the labels of all lines in a row, with BOUNDARY before, between and after them.
+    """Count the n-grams of lines up to length `order`, and estimate the discounts.
 
-    The longest n-grams, and those at the start of a line, count as often as they were seen; a shorter one counts
-    how many different characters were seen before it.
+    symbols: the labels of all lines in a row, with BOUNDARY before, between and after them. The longest n-grams, and
+    those at the start of a line, count as often as they were seen; a shorter one counts how many different characters
+    were seen before it.
     """
+    # Count occurrences
     seen = [np.unique(keys, return_counts=True) for keys in occurrences(symbols, classes, order)]
+    # Replace the counts of shorter n-grams by the number of their left neighbours
     counts = [times.copy() for _, times in seen]
     for length in range(1, order):
         inner = (seen[length - 1][0] >= classes ** (length - 1)) | (length == 1)  # not at the start of a line
         longer, _ = seen[length]
         counts[length - 1][inner] = np.unique(longer % classes**length, return_counts=True)[1]
+    # Estimate one discount per length from how many n-grams count once and twice
     once, twice = (np.array([(each == times).sum() for each in counts]) for times in (1, 2))
     discounts = (once + 1) / (once + 2 * twice + 2)  # the usual estimate; with 1 and 2 added it is never 0 or 1
+    # Keep the n-grams of frequent contexts
     kept = prune(seen, classes)
     keys = [keys[chosen] for (keys, _), chosen in zip(seen, kept, strict=True)]
     return Counts(classes, keys, [each[chosen] for each, chosen in zip(counts, kept, strict=True)], discounts)
 
 
 def occurrences(symbols: np.ndarray, classes: int, order: int) -> Iterator[np.ndarray]:
-    """For each length from 1 to `order`, the number of each n-gram where it stands, one after another."""
-    yield symbols[1:]  # what starts a line is given, and not predicted
+    """Yield, for each length from 1 to `order`, the number of the n-gram at each position of `symbols`."""
+    yield symbols[1:]  # the first BOUNDARY is given, not predicted
     starts, keys = np.arange(len(symbols) - 1), symbols[:-1]
     for length in range(2, order + 1):
         last = symbols[starts + length - 1]
@@ -130,10 +131,10 @@ def occurrences(symbols: np.ndarray, classes: int, order: int) -> Iterator[np.nd
 
 
 def prune(seen: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> list[np.ndarray]:
-    """For each length, which n-grams stay so that the tables hold at most MAX_CONTEXTS contexts and MAX_CELLS numbers:
-    those of frequent contexts.
+    """Return, for each length, a mask of the n-grams to keep: at most MAX_CONTEXTS contexts and MAX_CELLS cells.
 
-    With a context, every shorter end of it stays too, since that was seen at least as often.
+    seen: n-grams and their occurrences, for each length. The most frequent contexts stay, and with a context every
+    shorter end of it, since that was seen at least as often.
     """
     grouped = [np.unique(keys // classes, return_inverse=True)[1] for keys, _ in seen]
     totals = [np.bincount(group, times) for group, (_, times) in zip(grouped, seen, strict=True)]
@@ -144,23 +145,31 @@ def prune(seen: Sequence[tuple[np.ndarray, np.ndarray]], classes: int) -> list[n
 
 
 def build_tables(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-    """`log_probs` and `successors` of an `NGram`; state 0 is the empty context."""
-    classes, rows = counts.classes, [np.zeros(1, int)]  # of the contexts of each length
+    """Return `log_probs` and `successors` (S, C) of an `NGram`; state 0 is the empty context.
+
+    P(label | context) = max(count - discount, 0) / total + discount * kinds / total * P(label | context one shorter),
+    kinds: how many labels were seen after the context.
+    """
+    classes, rows = counts.classes, [np.zeros(1, int)]  # the states of the contexts of each length
     contexts = [np.unique(keys // classes) for keys in counts.keys]
     states = sum(map(len, contexts))
     probabilities = np.full((states, classes), 1 / classes, np.float32)
     successors = np.zeros((states, classes), np.int32)
     for length, (keys, times) in enumerate(zip(counts.keys, counts.counts, strict=True)):
         if length:
+            # Give each context of this length a state
             first = sum(map(len, contexts[:length]))
             rows.append(np.arange(first, first + len(contexts[length])))
+            # A context is reached from the context without its last label, by that label
             prefixes, labels = np.divmod(contexts[length], classes)
             successors[rows[-2][np.searchsorted(contexts[length - 1], prefixes)], labels] = rows[-1]
+            # Back off: begin with what the context without its first label predicts
             shorter = rows[-2][np.searchsorted(contexts[length - 1], contexts[length] % classes ** (length - 1))]
             successors[rows[-1]] = successors[shorter]
             probabilities[rows[-1]] = probabilities[shorter]
-        of = np.searchsorted(contexts[length], keys // classes)  # the context of each n-gram
-        discount, total = counts.discounts[length], np.bincount(of, times)
-        probabilities[rows[-1]] *= (discount * np.bincount(of) / total)[:, None]
-        probabilities[rows[-1][of], keys % classes] += (times - discount) / total[of]
+        # Interpolate: scale the shorter context's probabilities by the discounted mass, add the discounted counts
+        context = np.searchsorted(contexts[length], keys // classes)  # of each n-gram
+        discount, total = counts.discounts[length], np.bincount(context, times)
+        probabilities[rows[-1]] *= (discount * np.bincount(context) / total)[:, None]
+        probabilities[rows[-1][context], keys % classes] += (times - discount) / total[context]
     return np.log(probabilities), successors

@@ -1,7 +1,7 @@
-"""Weights -> log-probs without torch: the network of `crnn.py` as an ONNX graph, run by ONNX Runtime.
+"""Weights -> log-probs without torch: `network.CRNN` as an ONNX graph, run by ONNX Runtime.
 
-The same numbers as torch's, sooner, from a fraction of the memory. What must stay the same in both rooms is held
-together by tests/test_inference.py.
+The same numbers as torch's, sooner and in a fraction of the memory. The convolutions are those of `architecture`; that
+the rest agrees with `network` is what tests/recognition/test_onnx_engine.py checks.
 """
 
 import os
@@ -12,27 +12,22 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from project.recognition.architecture import BLOCKS
 from project.recognition.batch import FRAME_WIDTH
 
 EPSILON = 1e-5  # of torch's batch norm
 OPSET, IR_VERSION = 20, 10  # of ONNX 1.15 and 1.16: onnxruntime reads these and all earlier ones
-BLOCKS = (  # stride and pooling of each convolution of `crnn.CRNN`
-    (2, (1, 1)),
-    (1, (2, 2)),
-    (1, (2, 1)),
-    (1, (1, 1)),
-)
 
 
 class Graph:
-    """An ONNX graph in the making; each value in it is known by its name."""
+    """An ONNX graph under construction; each value in it is known by its name."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def add(self, operator: str, *inputs: str | np.ndarray, **attributes) -> str:
-        """The name of the operator's first output; an input that is an array becomes a constant."""
+        """Add an operator and return the name of its first output; an input that is an array becomes a constant."""
         output = f"{operator}_{len(self.nodes)}"
         names = []
         for number, value in enumerate(inputs):
@@ -45,25 +40,25 @@ class Graph:
 
 
 def onnx_model(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """The trained network in evaluation mode, as `crnn.CRNN.forward` but for the shortcut, which reading does without.
+    """Build the graph of `network.CRNN.forward` in evaluation mode.
 
-    weights: as in `CRNN.state_dict`. Inputs: `images` float32 (N, 1, H, W), W in whole frames, and `input_lengths`
-    int32 (N,). Output: `log_probs` float32 (T, N, C). N, H and W are free.
+    weights: as in `CRNN.state_dict`; those of the shortcut are not used. Inputs: `images` float32 (N, 1, H, W), W in
+    whole frames, and `input_lengths` int32 (N,). Output: `log_probs` float32 (T, N, C). N, H and W are free.
     """
     graph = Graph()
     masks = {columns: mask(graph, columns) for columns in (2, 1)}  # by columns to a frame
     features, columns = "images", FRAME_WIDTH
-    for number, (stride, pool) in enumerate(BLOCKS):
-        # The scale of the batch norm goes into the kernel, in float64: a rounding less. Its sign cannot pass the pool.
+    for number, block in enumerate(BLOCKS):
+        # The batch norm's scale goes into the kernel, in float64 (one rounding less). Its sign cannot pass the pool.
         scale, offset = normalization(weights, f"blocks.{number}.norm")
-        kernel = np.float32(weights[f"blocks.{number}.conv.weight"] * np.abs(scale)[:, None, None, None])
+        kernel = (weights[f"blocks.{number}.conv.weight"] * np.abs(scale)[:, None, None, None]).astype(np.float32)
         pads = [side // 2 for side in kernel.shape[2:]] * 2
-        features = graph.add("Conv", features, kernel, strides=[stride, stride], pads=pads)
-        if pool != (1, 1):
-            features = graph.add("MaxPool", features, kernel_shape=pool, strides=pool)
-        sign_and_offset = np.float32([np.sign(scale), offset, np.zeros_like(scale), np.ones_like(scale)])
-        features = graph.add("Relu", graph.add("BatchNormalization", features, *sign_and_offset, epsilon=0.0))
-        columns //= stride * pool[1]
+        features = graph.add("Conv", features, kernel, strides=[block.stride, block.stride], pads=pads)
+        if block.pool != (1, 1):
+            features = graph.add("MaxPool", features, kernel_shape=block.pool, strides=block.pool)
+        gain_bias_mean_var = np.array([np.sign(scale), offset, 0 * scale, 0 * scale + 1], np.float32)
+        features = graph.add("Relu", graph.add("BatchNormalization", features, *gain_bias_mean_var, epsilon=0.0))
+        columns //= block.stride * block.pool[1]
         features = graph.add("Mul", features, masks[columns])
     features = graph.add("ReduceMax", features, np.array([2]), keepdims=0)  # (N, F, T)
     sequence = graph.add("Transpose", features, perm=[2, 0, 1])  # (T, N, F)
@@ -72,18 +67,18 @@ def onnx_model(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     scores = graph.add("Add", graph.add("MatMul", sequence, weights["head.weight"].T), weights["head.bias"])
     graph.nodes.append(onnx.helper.make_node("LogSoftmax", [scores], ["log_probs"], axis=2))
 
-    value, number = onnx.helper.make_tensor_value_info, onnx.TensorProto
-    inputs = [value("images", number.FLOAT, ["N", 1, "H", "W"]), value("input_lengths", number.INT32, ["N"])]
-    outputs = [value("log_probs", number.FLOAT, ["T", "N", len(weights["head.bias"])])]
+    value, number_type = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    inputs = [value("images", number_type.FLOAT, ["N", 1, "H", "W"]), value("input_lengths", number_type.INT32, ["N"])]
+    outputs = [value("log_probs", number_type.FLOAT, ["T", "N", len(weights["head.bias"])])]
     return onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, "crnn", inputs, outputs, graph.constants),
+        onnx.helper.make_graph(graph.nodes, "network", inputs, outputs, graph.constants),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
 
 
 def normalization(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """A batch norm in evaluation mode as the two rows of float64 (2, F): x -> scale * x + offset."""
+    """Return scale and offset, float64 (2, F), of a batch norm in evaluation mode: x -> scale * x + offset."""
     gain, bias, mean, var = (
         np.float64(weights[f"{name}.{part}"]) for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -92,7 +87,7 @@ def normalization(weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def mask(graph: Graph, columns_a_frame: int) -> str:
-    """(N, 1, 1, T * columns_a_frame): 1 within a line's own frames, 0 beyond them."""
+    """Add a mask (N, 1, 1, T * columns_a_frame): 1 within a line's own frames, 0 beyond them."""
     width = graph.add("Squeeze", graph.add("Shape", "images", start=3, end=4))
     stop = graph.add("Div", width, np.array(FRAME_WIDTH // columns_a_frame))
     column = graph.add("Cast", graph.add("Range", np.array(0), stop, np.array(1)), to=onnx.TensorProto.INT32)
@@ -102,7 +97,7 @@ def mask(graph: Graph, columns_a_frame: int) -> str:
 
 
 def lstm(graph: Graph, sequence: str, weights: Mapping[str, np.ndarray], name: str) -> str:
-    """(T, N, F) -> (T, N, 2 * hidden), as `crnn.BidirectionalLSTM`: each line from both of its own ends."""
+    """Add a layer (T, N, F) -> (T, N, 2 * hidden) that computes what `network.BidirectionalLSTM` does."""
 
     def both_directions(parameter: str) -> np.ndarray:
         stacked = np.stack([weights[f"{name}.{direction}.{parameter}_l0"] for direction in ("onward", "backward_")])
@@ -111,16 +106,16 @@ def lstm(graph: Graph, sequence: str, weights: Mapping[str, np.ndarray], name: s
 
     bias = np.concatenate([both_directions("bias_ih"), both_directions("bias_hh")], axis=1)
     recurrent = both_directions("weight_hh")
-    answers = graph.add(
+    outputs = graph.add(
         "LSTM", sequence, both_directions("weight_ih"), recurrent, bias, "input_lengths",
         direction="bidirectional", hidden_size=recurrent.shape[2],
     )  # fmt: skip
-    answers = graph.add("Transpose", answers, perm=[0, 2, 1, 3])  # (T, 2, N, hidden) -> (T, N, 2, hidden)
-    return graph.add("Reshape", answers, np.array([0, 0, -1]))
+    outputs = graph.add("Transpose", outputs, perm=[0, 2, 1, 3])  # (T, 2, N, hidden) -> (T, N, 2, hidden)
+    return graph.add("Reshape", outputs, np.array([0, 0, -1]))
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """The model, ready to run on `threads()` threads."""
+    """Load the model into ONNX Runtime, on `threads()` threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting leaves the cores to others
@@ -128,12 +123,13 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def log_probs(session: onnxruntime.InferenceSession, images: np.ndarray, input_lengths: np.ndarray) -> np.ndarray:
-    """float32 (N, 1, H, W), W in whole frames, and (N,) -> (T, N, C); frames beyond a line's own mean nothing."""
+    """Compute log-probs (T, N, C) of images float32 (N, 1, H, W), W in whole frames; input_lengths: (N,), in frames.
+
+    Frames beyond a line's own are undefined.
+    """
     return session.run(None, {"images": images, "input_lengths": input_lengths.astype(np.int32)})[0]
 
 
 def threads() -> int:
-    """How many threads to read with: OMP_NUM_THREADS if it is set (its first level), else the cores that this process
-    may use.
-    """
+    """Return the number of threads to read with: OMP_NUM_THREADS (its first level), else the cores of this process."""
     return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or joblib.cpu_count())

@@ -6,7 +6,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
-from project.recognition.recognizer import Recognizer, answer, pictures_of
+from project.errors import InputError
+from project.recognition.recognizer import Recognizer
+from project.serving.tensors import pad_to_lists, split_pixels
 
 
 class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
@@ -21,10 +23,10 @@ class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
     def answers(self, pixels: np.ndarray, params: dict | None) -> list:
         """The same: what `invocation` asks both models for."""
         try:
-            line_images = [self.recognizer.line_image(picture) for picture in pictures_of(pixels)]
-        except ValueError as error:
+            line_images = [self.recognizer.line_image(picture) for picture in split_pixels(pixels)]
+        except InputError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-        return answer(self.recognizer.log_probs(line_images))
+        return pad_to_lists(self.recognizer.log_probs(line_images))
 
 
 mlflow.models.set_model(CnnTextIdentifier())

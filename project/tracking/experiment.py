@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project.atomic import replaced
 from project.data.dataset import Data
 from project.data.folders import read_text
-from project.evaluation.lines import calibration_errors, error_rates, evaluate_rows
+from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.charset import normalize
 from project.recognition.recognizer import Recognizer
 from project.tracking import mlflow_run, registry, report

@@ -23,9 +23,9 @@ from project.data.dataset import usable_lines
 from project.data.line_cache import LineImages, line_images
 from project.data.rows import batched
 from project.data.splits import fingerprint
-from project.evaluation.lines import error_rates, evaluate_rows
+from project.evaluation.scoring import error_rates, evaluate_rows
 from project.recognition.charset import Charset
-from project.recognition.recognizer import AT_ONCE, Recognizer
+from project.recognition.recognizer import CHUNK_LINES, Recognizer
 from project.training.loop import train
 from project.training.settings import FINE_TUNING_RATE, Settings
 
@@ -39,7 +39,7 @@ CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = 
 def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
     rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
-    chunks = batched(rows, AT_ONCE)
+    chunks = batched(rows, CHUNK_LINES)
     return pd.concat([transcription.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn.functional import ctc_loss
 
-from project.recognition.alignment import forced_alignment, log_probability
+from project.recognition.alignment import log_probability
 from project.recognition.charset import Charset
-from project.recognition.decoding import LanguageModel, best_path, best_path_spans, n_best, prefix_beam_search
+from project.recognition.decoding import LanguageModel, best_path, n_best, prefix_beam_search
 from project.recognition.ngram import NGram
 
-EVERYTHING = {"beam_width": 5000, "least": 0, "most": 1000}  # a beam that drops nothing
+EVERYTHING = {"beam_width": 5000, "min_probability": 0, "max_labels": 1000}  # a beam that drops nothing
 
 
 def log(probabilities):
@@ -92,7 +92,7 @@ def test_labels_that_are_hardly_possible_can_be_left_out():
     log_probs = random_log_probs(frames=20, classes=30, seed=3)
     sure = np.log(np.exp(log_probs) ** 8 / (np.exp(log_probs) ** 8).sum(axis=1, keepdims=True))
     labels, score = prefix_beam_search(sure)[0]
-    expected_labels, expected_score = prefix_beam_search(sure, least=0, most=1000)[0]
+    expected_labels, expected_score = prefix_beam_search(sure, min_probability=0, max_labels=1000)[0]
     assert labels == expected_labels
     assert score == pytest.approx(expected_score, abs=0.01)
 
@@ -158,40 +158,3 @@ def test_the_probabilities_of_all_candidates_are_at_most_one(decoder):
     found = n_best(log_probs, decoder, None, beam_width=10, alternatives=5)
     assert len(found) >= 10
     assert sum(p for _, p in found) <= 1 + 1e-9
-
-
-def test_a_label_stands_where_its_most_probable_path_has_it():
-    # Paths of [1, 2] in 4 frames; the best is - 1 1 2.
-    log_probs = log([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8]])
-    assert forced_alignment(log_probs, [1, 2]) == [(1, 3), (3, 4)]
-    assert forced_alignment(log_probs, []) == []
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_best_path_aligned_is_the_best_path(seed):
-    log_probs = random_log_probs(frames=30, classes=5, seed=seed)
-    spans = best_path_spans(log_probs)
-    assert forced_alignment(log_probs, [label for label, _, _ in spans]) == [(start, stop) for _, start, stop in spans]
-
-
-@pytest.mark.parametrize("labels", [(1, 1), (1, 2, 1), (2,), (1, 2, 2)])
-def test_an_alignment_is_the_best_of_all_paths(labels):
-    log_probs = random_log_probs(frames=6, classes=3, seed=7)
-    frames, classes = log_probs.shape
-    paths = [
-        path
-        for path in itertools.product(range(classes), repeat=frames)
-        if tuple(label for label, _ in itertools.groupby(path) if label != 0) == labels
-    ]
-    best = max(paths, key=lambda path: log_probs[range(frames), path].sum())
-    aligned = np.zeros(frames, int)
-    for label, (start, stop) in zip(labels, forced_alignment(log_probs, labels), strict=True):
-        aligned[start:stop] = label
-    assert tuple(aligned) == best
-
-
-def test_labels_that_need_more_frames_than_there_are_cannot_be_aligned():
-    log_probs = random_log_probs(frames=2, classes=3, seed=0)
-    with pytest.raises(ValueError, match="2 frames are too few for 2 labels"):
-        forced_alignment(log_probs, [1, 1])
-    assert log_probability(log_probs, [1, 1]) == -np.inf

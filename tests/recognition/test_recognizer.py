@@ -7,10 +7,10 @@ import torch
 
 from project.recognition.calibration import Calibration
 from project.recognition.charset import Charset
-from project.recognition.decoding import DECODERS, LanguageModel, best_path
+from project.recognition.decoding import DECODERS, LanguageModel
 from project.recognition.network import CRNN
 from project.recognition.ngram import NGram
-from project.recognition.recognizer import Recognizer, answer, pictures_of
+from project.recognition.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -105,40 +105,3 @@ def test_lines_are_answered_in_their_order_whatever_the_batches(recognizer, pict
 
 def test_no_lines_have_no_answers(recognizer):
     assert recognizer.read([]) == []
-
-
-def test_an_answer_is_a_full_list_in_which_shorter_lines_go_on_with_blanks(recognizer, pictures):
-    images = [recognizer.line_image(picture) for picture in pictures]
-    log_probs = recognizer.log_probs(images)
-    answered = np.array(answer(log_probs))
-    assert answered.shape == (4, max(map(len, log_probs)), 7)
-    for line, exact in zip(answered, log_probs, strict=True):
-        assert best_path(line) == best_path(exact)
-        assert np.allclose(line[: len(exact)], exact, atol=6e-4)
-    assert json.loads(json.dumps(answer(log_probs)))
-
-
-def test_pixels_come_back_as_pictures():
-    pixels = np.arange(2 * 8 * 9).reshape(2, 1, 8, 9) % 256
-    pictures = pictures_of(pixels.astype(np.float32))
-    assert [picture.dtype for picture in pictures] == [np.uint8] * 2
-    assert np.array_equal(pictures[1], pixels[1, 0])
-
-
-@pytest.mark.parametrize(
-    ("pixels", "words"),
-    [
-        (np.zeros((1, 40, 40)), r"got shape \(1, 40, 40\)"),
-        (np.zeros((0, 1, 40, 40)), r"got shape \(0, 1, 40, 40\)"),
-        (np.zeros((1, 3, 40, 40)), r"got shape \(1, 3, 40, 40\)"),
-        (np.zeros((1, 1, 40, 7)), "H and W >= 8"),
-        (np.full((1, 1, 8, 8), np.nan), "finite"),
-        (np.full((1, 1, 8, 8), np.inf), "finite"),
-        (np.full((1, 1, 8, 8), 256.0), "got 256 to 256"),
-        (np.full((1, 1, 8, 8), -0.5), "got -0.5 to -0.5"),
-        (np.linspace(0, 0.9, 64).reshape(1, 1, 8, 8), "got at most 0.9: multiply by 255"),
-    ],
-)
-def test_what_is_no_picture_is_refused_in_words(pixels, words):
-    with pytest.raises(ValueError, match=words):
-        pictures_of(pixels)

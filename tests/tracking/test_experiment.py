@@ -13,7 +13,7 @@ import torch
 
 from project.data import sources
 from project.data.dataset import load_data
-from project.evaluation.lines import evaluate_rows
+from project.evaluation.scoring import evaluate_rows
 from project.recognition.charset import Charset
 from project.recognition.decoding import LanguageModel
 from project.recognition.ngram import NGram
