@@ -1,4 +1,4 @@
-"""Make `project/test_inputs/page/letter.jpg`: a letter in a handwriting font, photographed on a table.
+"""Make `project/figures/letter.jpg`: a letter in a handwriting font, photographed on a table.
 
 `python -m tests.letter` writes the same picture each time, and its text beside it.
 """
@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from project.data.synthetic import bend, press, write_text
-from project.tracking.registry import TEST_INPUTS
+from project.tracking.registry import PACKAGE
 
 FONT = "fontpkg-dancing-script"  # none of the base model's training lines is in it
-LETTER = TEST_INPUTS / "page" / "letter.jpg"
+LETTER = PACKAGE / "figures" / "letter.jpg"
 PAPER, PHOTO = (1240, 1640), (1440, 1880)  # width, height, px
 HEIGHT, PITCH = 58, 84  # of the letters and from line to line, px
 LEFT, TOP, FAR_RIGHT = 130, 150, 610  # where lines start, px
@@ -85,7 +85,7 @@ def photograph(ink: np.ndarray, rng: np.random.Generator) -> Image.Image:
 def main(path: Path = LETTER) -> None:
     photograph(written_page(SEED), np.random.default_rng(SEED)).save(path, "JPEG", quality=72, optimize=True)
     text = "\n".join(line.strip() for line in LINES if line.strip())
-    path.with_suffix(".gt.txt").write_text(text + "\n", "utf-8")
+    path.with_suffix(".txt").write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":
