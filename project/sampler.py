@@ -32,7 +32,7 @@ def line_of_page(pixels: np.ndarray, line: int | None) -> tuple[np.ndarray, int,
     line: which, from 1 in reading order; None takes the first. A picture of one line comes back as it is.
     InputError if the page has no such line, or none.
     """
-    from project.pages.reading import find_lines, is_page  # here, for OpenCV is not needed without a picture of one's own
+    from project.pages.reading import find_lines, is_page  # here, for it imports OpenCV
 
     if not is_page(pixels):
         lines = [pixels]

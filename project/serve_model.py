@@ -71,7 +71,8 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
     print(f"serving {model_name} version {version.version} on {cli.invocations(host, port)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         model = mlflow.artifacts.download_artifacts(version_uri(version), dst_path=folder)
-        if web_page := web_page and model_name == READER_NAME and Path(model, "code/project/serving/web_page.py").exists():
+        web_page = web_page and model_name == READER_NAME
+        if web_page:
             print(f"to try it in a browser: {cli.invocations(host, port).removesuffix('invocations')}", flush=True)
         code = serve(model, host, port, workers, web_page, parent)
     if code not in (0, *(-one for one in cli.ENDING)):

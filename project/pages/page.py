@@ -50,3 +50,19 @@ class Page:
     def text(self) -> str:
         """The lines of text, one below the other."""
         return "\n".join(line.text for line in self.lines)
+
+    @property
+    def confidence(self) -> float:
+        """The mean confidence of the lines, by how long their texts are; 0 where nothing is written."""
+        letters = sum(len(line.text) for line in self.lines)
+        return sum(line.confidence * len(line.text) for line in self.lines) / max(letters, 1)
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each word of a text starts and stops."""
+    spans, start = [], 0
+    for word in text.split(" "):
+        if word:
+            spans.append((start, start + len(word)))
+        start += len(word) + 1
+    return spans

@@ -14,11 +14,11 @@ from project.errors import InputError
 from project.pages.ink import separate_ink
 from project.pages.line_cut import LineCut, cut_lines
 from project.pages.orientation import Upright, find_text, level, upside_down, usual_thickness
-from project.pages.page import Character, Line, Outline, Page, Word
+from project.pages.page import Character, Line, Outline, Page, Word, word_spans
 from project.pages.reading_order import reading_order, regions
 from project.pages.text_lines import join_pieces
 from project.recognition.image import read_image
-from project.recognition.recognizer import AT_ONCE, Reading, Recognizer
+from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
 
 MIN_SIDE = 32  # px: less is no page
 MAX_LINES = 2000  # on a page
@@ -72,8 +72,8 @@ def read_page(
     """
     layout = find_lines(picture, recognizer)
     lines = []
-    for start in range(0, len(layout.cuts), AT_ONCE):
-        cuts = layout.cuts[start : start + AT_ONCE]
+    for start in range(0, len(layout.cuts), CHUNK_LINES):
+        cuts = layout.cuts[start : start + CHUNK_LINES]
         line_images, places = zip(*(recognizer.normalize_with_placement(cut.pixels) for cut in cuts), strict=True)
         for number, reading in enumerate(recognizer.transcribe(line_images, decoder, **params)):
             place, width = places[number], line_images[number].shape[2]
@@ -118,16 +118,6 @@ def empty_line(cut: LineCut, region: int) -> Line:
     columns = np.linspace(0, len(cut.points) - 1, 2 + len(cut.points) // 100)
     baseline = cut.on_page(columns, np.interp(columns, np.arange(len(cut.points)), cut.baseline))
     return Line(outline_on_page(cut, 0, len(cut.points) - 1), rounded(baseline), region)
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return where each word of a text starts and stops."""
-    spans, start = [], 0
-    for word in text.split(" "):
-        if word:
-            spans.append((start, start + len(word)))
-        start += len(word) + 1
-    return spans
 
 
 def outline_on_page(cut: LineCut, start: float, stop: float) -> Outline:

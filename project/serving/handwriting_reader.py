@@ -1,25 +1,35 @@
 """The script that MLflow stores with each version of `handwriting_reader` and runs to load it (model from code)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
 from project.errors import InputError
-from project.pages.page import Character, Line, Outline, Page, Word, word_spans
+from project.pages.page import Character, Line, Outline, Word, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes, read_image
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
-AT_ONCE = 32  # pictures of lines that are read together: it bounds the memory of a large table
+CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
 LAYOUTS = ("auto", "line", "page")  # what a picture is taken for
 MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
+
+
+class SingleLine(NamedTuple):
+    """A picture of one line that is to be read: its (H, W), its line image, and where that lies in it."""
+
+    shape: tuple[int, int]
+    line_image: np.ndarray  # uint8 (1, height, W')
+    placement: Placement
 
 
 class HandwritingReader(mlflow.pyfunc.PythonModel):
@@ -40,13 +50,12 @@ class HandwritingReader(mlflow.pyfunc.PythonModel):
         return pd.DataFrame(rows, model_input.index, columns=COLUMNS)  # each beside its picture
 
     def answers(self, pictures: Sequence, params: dict) -> Iterator[dict]:
-        """Yield the rows of that table, in order. MlflowException if a parameter is not allowed."""
+        """Return the rows of that table, one after the other. MlflowException if a parameter is not allowed."""
         try:
             check(**params)
         except InputError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-        for start in range(0, len(pictures), AT_ONCE):
-            yield from read_pictures(self.recognizer, pictures[start : start + AT_ONCE], **params)
+        return read_pictures(self.recognizer, pictures, **params)
 
 
 def check(decoder: str, layout: str, **counts: int) -> None:
@@ -60,28 +69,42 @@ def check(decoder: str, layout: str, **counts: int) -> None:
             raise InputError(f"{name} must be from {least} to {MAX_COUNTS[name]}; got {count}")
 
 
-def read_pictures(recognizer: Recognizer, pictures: Sequence, layout: str, **params) -> list[dict]:
-    """Return a row (see `COLUMNS`) for each encoded picture (see `image.picture_bytes`).
+def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **params) -> Iterator[dict]:
+    """Yield a row (see `COLUMNS`) for each encoded picture (see `image.picture_bytes`), in order.
 
-    layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`.
+    layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`. Pages are read one by one, when their rows are
+    asked for, and lines that follow each other together.
     """
-    rows, single = [empty_row() for _ in pictures], []
-    for row, picture in zip(rows, pictures, strict=True):
+    pending: list[tuple[dict, SingleLine | None]] = []  # rows to come, and what is to be read for them
+    for picture in pictures:
+        row, line = empty_row(), None
         try:
             pixels = read_image(picture_bytes(picture))
             if is_page(pixels, layout):
+                yield from read_lines(recognizer, pending, **params)
+                pending = []
                 row.update(page_row(pixels, recognizer, **params))
             else:
-                single.append((row, pixels.shape, *recognizer.normalize_with_placement(pixels)))
+                line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
             row["error"] = str(error)
-    readings = recognizer.transcribe([line_image for _, _, line_image, _ in single], **params)
-    for (row, shape, line_image, place), reading in zip(single, readings, strict=True):
-        row.update(line_row(reading, place, line_image.shape[2], shape))
-    return rows
+        pending.append((row, line))
+        if len(pending) == CHUNK_LINES:
+            yield from read_lines(recognizer, pending, **params)
+            pending = []
+    yield from read_lines(recognizer, pending, **params)
 
 
-def is_page(pixels, layout: str) -> bool:
+def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
+    """Read the lines together; return all rows, those of the lines filled in."""
+    lines = [(row, line) for row, line in pending if line]
+    readings = recognizer.transcribe([line.line_image for _, line in lines], **params)
+    for (row, line), reading in zip(lines, readings, strict=True):
+        row.update(line_row(reading, line))
+    return [row for row, _ in pending]
+
+
+def is_page(pixels: np.ndarray, layout: str) -> bool:
     """Return whether a picture uint8 (H, W) is to be read as a page."""
     if layout != "auto":
         return layout == "page"
@@ -103,7 +126,7 @@ def empty_row() -> dict:
     }
 
 
-def page_row(pixels, recognizer: Recognizer, **params) -> dict:
+def page_row(pixels: np.ndarray, recognizer: Recognizer, **params) -> dict:
     """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks.
 
     Its confidence is the mean of its characters' lines, 0 where nothing is written.
@@ -119,11 +142,9 @@ def page_row(pixels, recognizer: Recognizer, **params) -> dict:
     }
 
 
-def line_row(reading: Reading, place: Placement, width: int, shape: tuple[int, int]) -> dict:
-    """Return what is written in the picture of a line, in px of it.
-
-    place, width: where its line image lies in the picture, and how wide that is, px. shape: (H, W) of the picture.
-    """
+def line_row(reading: Reading, line: SingleLine) -> dict:
+    """Return what is written in the picture of a line, in px of it."""
+    place, width = line.placement, line.line_image.shape[2]
     spans = [
         (place.left + place.scale * one.start, place.left + place.scale * min(one.stop, width))
         for one in reading.characters
@@ -137,7 +158,7 @@ def line_row(reading: Reading, place: Placement, width: int, shape: tuple[int, i
         ],
         "alternatives": _alternatives(reading.alternatives),
         "layout": "line",
-        "lines": [line_dict(line_of_picture(reading, spans, shape))],
+        "lines": [line_dict(line_of_picture(reading, spans, line.shape))],
     }
 
 
