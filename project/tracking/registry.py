@@ -85,7 +85,18 @@ def version_uri(version: ModelVersion) -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-READS_LINES = ("joblib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
+READS_LINES = (
+    "joblib",
+    "mlflow",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pillow-heif",
+    "pypdfium2",
+    "safetensors",
+)
 READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second
 REQUIREMENTS = {MODEL_NAME: READS_LINES, READER_NAME: READS_LINES + READS_PAGES}
 
