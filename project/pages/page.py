@@ -1,6 +1,6 @@
 """What was found, and read, on a page: places are (x, y) in px of the picture, as it was given, from its top left."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Point = tuple[float, float]
 Outline = tuple[Point, ...]  # a polygon
@@ -50,6 +50,27 @@ class Page:
     def text(self) -> str:
         """The lines of text, one below the other."""
         return "\n".join(line.text for line in self.lines)
+
+    def resized(self, size: tuple[int, int]) -> "Page":
+        """Return the page with its places in px of a picture of another width and height."""
+        if size == self.size:
+            return self
+        across, down = size[0] / self.size[0], size[1] / self.size[1]
+
+        def places(outline: Outline) -> Outline:
+            return tuple((round(across * x, 1), round(down * y, 1)) for x, y in outline)
+
+        lines = tuple(
+            replace(
+                line,
+                outline=places(line.outline),
+                baseline=places(line.baseline),
+                words=tuple(replace(word, outline=places(word.outline)) for word in line.words),
+                characters=tuple(replace(one, outline=places(one.outline)) for one in line.characters),
+            )
+            for line in self.lines
+        )
+        return replace(self, size=size, lines=lines)
 
     @property
     def confidence(self) -> float:

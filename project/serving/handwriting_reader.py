@@ -13,7 +13,7 @@ from mlflow.pyfunc import PythonModelContext
 from project.errors import InputError
 from project.pages.page import Character, Line, Outline, Word, word_spans
 from project.recognition.decoding import DECODERS
-from project.recognition.image import picture_bytes, read_image
+from project.recognition.image import picture_bytes, read_image, read_page
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
@@ -79,11 +79,12 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     for picture in pictures:
         row, line = empty_row(), None
         try:
-            pixels = read_image(picture_bytes(picture))
-            if is_page(pixels, layout):
+            encoded = picture_bytes(picture)
+            pixels, size = read_page(encoded) if layout != "line" else (read_image(encoded), None)
+            if is_page(pixels, size, layout):
                 yield from read_lines(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(pixels, recognizer, **params))
+                row.update(page_row(pixels, size, recognizer, **params))
             else:
                 line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
@@ -104,10 +105,12 @@ def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | No
     return [row for row, _ in pending]
 
 
-def is_page(pixels: np.ndarray, layout: str) -> bool:
-    """Return whether a picture uint8 (H, W) is to be read as a page."""
+def is_page(pixels: np.ndarray, size: tuple[int, int] | None, layout: str) -> bool:
+    """Return whether a picture uint8 (H, W), of a file with this width and height, is to be read as a page."""
     if layout != "auto":
         return layout == "page"
+    if pixels.shape[::-1] != size:  # it was too large for a line
+        return True
     from project.pages import reading  # here, for its OpenCV takes memory that a reader of lines can do without
 
     return reading.is_page(pixels)
@@ -126,14 +129,14 @@ def empty_row() -> dict:
     }
 
 
-def page_row(pixels: np.ndarray, recognizer: Recognizer, **params) -> dict:
+def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, **params) -> dict:
     """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks.
 
-    Its confidence is the mean of its characters' lines, 0 where nothing is written.
+    size: width and height of the file's picture, in px of which places are given.
     """
-    from project.pages.reading import read_page
+    from project.pages import reading
 
-    page = read_page(pixels, recognizer, **params)
+    page = reading.read_page(pixels, recognizer, **params).resized(size)
     return {
         "text": page.text,
         "confidence": _rounded(page.confidence),
