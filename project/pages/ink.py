@@ -8,6 +8,9 @@ import numpy as np
 INK_SHARE = 0.4  # of the contrast of the darkest ink nearby: as much darker than the paper is ink
 MIN_INK = 16  # grey levels darker than the paper: less is grain
 RULE = 10  # core thicknesses: a straight stroke as long as that is no letter
+MIN_RULES, MAX_RULES = 3, 30  # of a table
+MIN_SHARE = 0.3  # of the page's height that a rule runs along
+SPACING = 4  # core thicknesses: rules that are nearer to each other are one
 
 
 class Sheet(NamedTuple):
@@ -32,10 +35,25 @@ def separate_ink(pixels: np.ndarray, thickness: float) -> Sheet:
     least = np.maximum(cv2.blur(darkest, (2 * around + 1, 2 * around + 1)) * INK_SHARE, MIN_INK).astype(np.uint8)
     least = cv2.resize(least, (width, height), interpolation=cv2.INTER_LINEAR)
     ink = contrast > least
-    length = max(3, int(RULE * thickness))
-    rules = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((length // 8, 1), np.uint8))
+    return Sheet(pixels, paper, ink, table_rules(ink, thickness))
+
+
+def table_rules(ink: np.ndarray, thickness: float) -> np.ndarray:
+    """Return the upright ruled lines of a table, bool (H, W); none where there are too few for one, or as many as on
+    squared paper.
+    """
+    length = max(8, int(RULE * thickness))
+    rules = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_CLOSE, np.ones((length // 8, 1), np.uint8))
     rules = cv2.morphologyEx(rules, cv2.MORPH_OPEN, np.ones((length, 1), np.uint8))
-    return Sheet(pixels, paper, ink, cv2.dilate(rules, np.ones((1, 3), np.uint8)) > 0)
+    rules = cv2.dilate(rules, np.ones((1, 3), np.uint8))
+    near = int(SPACING * thickness)
+    count = np.convolve(rules.sum(axis=0), np.ones(near // 4), "same")  # a rule need not be quite upright
+    rows = np.minimum(count / max(1, 3), len(ink))
+    long = rows > MIN_SHARE * len(ink)
+    starts = np.flatnonzero(np.diff(long.astype(np.int8), prepend=0) > 0)
+    if not MIN_RULES <= len(starts) <= MAX_RULES:
+        return np.zeros_like(ink)
+    return (rules > 0) & long
 
 
 def _shrunk_by_maximum(values: np.ndarray, shrink: int) -> np.ndarray:

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 
 from project.pages.ink import Sheet
-from project.pages.text_lines import Course
+from project.pages.text_lines import Course, nearest_marker
 
 CORE = 0.6  # of the core's thickness: what of it is surely the line's own
 REACH = 3.5  # core thicknesses: what is further from the course is not looked at
 FAR = 2.0  # core thicknesses: ink further from any core, and not touching it, is no line's
 MAX_STEPS = 100  # px along the ink
+ASCENT, DESCENT = 1.2, 1.0  # core thicknesses that an outline has at least above and below the middle
+UNDERLINE = 6, 0.35  # core thicknesses: ink as long, and as low, that touches no core is a rule
 RIM = 3  # px around the ink
 
 
@@ -61,7 +63,7 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     for number, course in enumerate(courses, start=1):
         points = np.rint(course.points).astype(np.int32)
         cv2.polylines(cores, [points], False, number, max(1, round(CORE * course.thickness)))
-    near, distance = nearest_core(cores)
+    near, distance = nearest_marker(cores)
     thickness = np.array([0, *(course.thickness for course in courses)])
     near[distance > REACH * thickness[near]] = 0
     letters = (sheet.ink & ~sheet.rules).astype(np.uint8)
@@ -74,8 +76,11 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     owner_of[component] = line  # right where it touches a single one
     x, y = np.rint(centers).astype(int).T
     alone = np.flatnonzero(touches == 0)
-    far = distance[y[alone], x[alone]] > FAR * thickness[near[y[alone], x[alone]]]
-    owner_of[alone] = np.where(far, 0, near[y[alone], x[alone]])
+    nearest = near[y[alone], x[alone]]
+    far = distance[y[alone], x[alone]] > FAR * thickness[nearest]
+    width, height = stats[alone, cv2.CC_STAT_WIDTH], stats[alone, cv2.CC_STAT_AREA] / stats[alone, cv2.CC_STAT_WIDTH]
+    rule = (width > UNDERLINE[0] * thickness[nearest]) & (height < UNDERLINE[1] * thickness[nearest])
+    owner_of[alone] = np.where(far | rule, 0, nearest)
     owner = owner_of[components]  # (H, W)
     shared = touches[components] > 1
     if shared.any():
@@ -86,19 +91,6 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     owner[letters > 0] = ink_owner[letters > 0]
     owner[sheet.rules] = 0
     return owner
-
-
-def nearest_core(cores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of the core that is nearest to each pixel, uint16 (H, W), and its distance in px.
-
-    cores: uint16 (H, W), 0 where there is none.
-    """
-    distance, labels = cv2.distanceTransformWithLabels(
-        (cores == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    number = np.zeros(labels.max() + 1, np.uint16)
-    number[labels[cores > 0]] = cores[cores > 0]
-    return number[labels], distance
 
 
 def spread_along_ink(cores: np.ndarray, ink: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -147,12 +139,13 @@ def _sample(layer: np.ndarray, places: np.ndarray, interpolation: int = cv2.INTE
 
 
 def envelope(ink: np.ndarray, middle: int, thickness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first row of the ink about each column, and the row after its last; at least the core's. ink: bool (H, W)."""
+    """Return the first row of the ink about each column, and the row after its last, with room for ascenders and
+    descenders. ink: bool (H, W)."""
     height, width = ink.shape
     some = ink.any(axis=0)
-    core = round(thickness / 2)
-    top = np.where(some, ink.argmax(axis=0), middle - core).clip(max=middle - core)
-    bottom = np.where(some, height - ink[::-1].argmax(axis=0), middle + core).clip(min=middle + core)
+    upper, lower = middle - round(ASCENT * thickness), middle + round(DESCENT * thickness)
+    top = np.where(some, ink.argmax(axis=0), upper).clip(max=upper)
+    bottom = np.where(some, height - ink[::-1].argmax(axis=0), lower).clip(min=lower)
     window = np.ones((1, 2 * round(2 * thickness) + 1), np.uint8)
     top = cv2.erode(top.astype(np.float32)[None], window)[0]
     bottom = cv2.dilate(bottom.astype(np.float32)[None], window)[0]

@@ -16,7 +16,7 @@ from project.pages.line_cut import LineCut, cut_lines
 from project.pages.orientation import Upright, find_text, level, upside_down, usual_thickness
 from project.pages.page import Character, Line, Outline, Page, Word
 from project.pages.reading_order import reading_order, regions
-from project.pages.text_lines import join_pieces
+from project.pages.text_lines import join_pieces, split_at
 from project.recognition.image import read_image
 from project.recognition.recognizer import AT_ONCE, Reading, Recognizer
 
@@ -147,7 +147,7 @@ def _cut(page: Upright) -> tuple[list[LineCut], list[int]]:
     if not page.pieces:
         return [], []
     sheet = separate_ink(page.pixels, usual_thickness(page.pieces))
-    courses = join_pieces(page.pieces, sheet.rules)
+    courses = join_pieces(split_at(page.pieces, sheet.rules), sheet.rules)
     if len(courses) > MAX_LINES:
         raise InputError(f"{len(courses)} lines on a page; at most {MAX_LINES} are read")
     boxes = np.array([course.box for course in courses])

@@ -7,8 +7,12 @@ import cv2
 import numpy as np
 
 MIN_PROBABILITY = 0.3  # of text in a pixel of a piece
+HIGHER_PROBABILITIES = (0.5, 0.7, 0.85, 0.95)  # that part lines which have grown together
+MIN_LENGTH = 0.15  # of the longest part's width: a shorter one is no line that has grown together with others
+MAX_DOUBLE = 0.15  # of a patch's columns that may go through it twice
 MIN_MEAN_PROBABILITY = 0.5  # of a piece as a whole
 MIN_PIXELS = 12  # px of the map: less is a speck
+MIN_ELONGATION = 3.0  # of a patch's standard deviations, along to across, that tell its direction
 MAX_BEND = 20  # degrees between two pieces of a line
 MAX_GAP, MAX_OVERLAP = 4.0, 1.0  # core thicknesses between the ends of two pieces of a line
 MAX_OFFSET, MAX_DRIFT = 0.6, 0.05  # to the side: of the core's thickness, and of the gap
@@ -72,27 +76,74 @@ class Course:
 
 def find_pieces(probability: np.ndarray) -> list[Course]:
     """Return the pieces of lines in a map of probabilities (H, W), a course for each connected patch of text."""
-    core = (probability > MIN_PROBABILITY).astype(np.uint8)
-    count, patches, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
     pieces = []
-    for number in range(1, count):
-        left, top, width, height, area = stats[number]
-        if area < MIN_PIXELS:
+    for inside, left, top in patches(probability, MIN_PROBABILITY):
+        box = probability[top : top + inside.shape[0], left : left + inside.shape[1]]
+        if box[inside].mean() < MIN_MEAN_PROBABILITY:
             continue
-        box = slice(top, top + height), slice(left, left + width)
-        inside = patches[box] == number
-        if probability[box][inside].mean() < MIN_MEAN_PROBABILITY:
-            continue
-        y, x = np.nonzero(inside)
-        pieces.append(course_of(np.stack([x + left, y + top], axis=1) + 0.5))
+        for part in apart(np.where(inside, box, 0)):
+            rows, columns = np.nonzero(part)
+            pieces.append(course_of(np.stack([columns + left, rows + top], axis=1) + 0.5))
     return pieces
+
+
+def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int, int]]:
+    """Return each connected patch of a map (H, W) that is more probable than `least`: bool (h, w), and its left and top."""
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats((probability > least).astype(np.uint8), connectivity=4)
+    found = []
+    for number, (left, top, width, height, area) in enumerate(stats.tolist()):
+        if number and area >= MIN_PIXELS:
+            found.append((numbers[top : top + height, left : left + width] == number, left, top))
+    return found
+
+
+def apart(probability: np.ndarray) -> list[np.ndarray]:
+    """Return the parts of a patch (H, W), which is 0 around it, each bool (H, W): several where lines have grown together.
+
+    They have where many columns of the patch go through more than one stretch of text. Then only what is more probable
+    is looked at, until they come apart; what is less probable belongs to the nearest of the larger parts.
+    """
+    inside = probability > 0
+    for least in HIGHER_PROBABILITIES if is_grown_together(inside) else ():
+        parts = patches(probability, least)
+        if any(is_grown_together(part) for part, _, _ in parts) and least < HIGHER_PROBABILITIES[-1]:
+            continue
+        largest = max((part.shape[1] for part, _, _ in parts), default=0)
+        markers = np.zeros(probability.shape, np.uint16)
+        for number, (part, left, top) in enumerate(parts, start=1):
+            if part.shape[1] > MIN_LENGTH * largest:
+                markers[top : top + part.shape[0], left : left + part.shape[1]][part] = number
+        nearest, _ = nearest_marker(markers)
+        return [inside & (nearest == number) for number in np.unique(markers[markers > 0])]
+    return [inside]
+
+
+def nearest_marker(markers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of the marker that is nearest to each pixel, uint16 (H, W), and its distance in px.
+
+    markers: uint16 (H, W), 0 where there is none.
+    """
+    distance, labels = cv2.distanceTransformWithLabels(
+        (markers == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number = np.zeros(labels.max() + 1, np.uint16)
+    number[labels[markers > 0]] = markers[markers > 0]
+    return number[labels], distance
+
+
+def is_grown_together(patch: np.ndarray) -> bool:
+    """Return whether a patch, bool (H, W), is of two lines, one above the other."""
+    starts = np.diff(patch.astype(np.int8), axis=0, prepend=0) > 0  # (H, W): where a stretch of a column begins
+    return (starts.sum(axis=0) > 1).mean() > MAX_DOUBLE
 
 
 def course_of(pixels: np.ndarray) -> Course:
     """Return the course through the pixels (M, 2) of a patch: their middle at each step along their main axis."""
     center = pixels.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov((pixels - center).T) + 1e-9 * np.eye(2))
+    variances, axes = np.linalg.eigh(np.cov((pixels - center).T) + 1e-3 * np.eye(2))
     along = axes[:, 1] * (1 if axes[np.abs(axes[:, 1]).argmax(), 1] > 0 else -1)  # to the right, or down
+    if variances[1] < MIN_ELONGATION**2 * variances[0]:
+        along = np.array([1.0, 0.0])  # a letter or two have no direction of their own
     across = np.array([-along[1], along[0]])
     p, q = (pixels - center) @ along, (pixels - center) @ across
     column = np.rint(p - p.min()).astype(int)
@@ -158,6 +209,31 @@ def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
             chain.append(after[chain[-1]])
         lines.append(joined_course([pieces[number] for number in chain]))
     return lines
+
+
+def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
+    """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False where there is no table."""
+    if not rules.any():
+        return pieces
+    height, width = rules.shape
+    parts = []
+    for piece in pieces:
+        steps = resampled(piece.points)
+        x, y = np.rint(steps).astype(int).T
+        free = ~rules[y.clip(0, height - 1), x.clip(0, width - 1)]
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], free, [0]]))).reshape(-1, 2)
+        for start, stop in edges.tolist():
+            if len(edges) == 1 or stop - start > 2 * END * piece.thickness:  # more than a guessed end
+                few = np.arange(start, stop, max(1, int(piece.thickness)))
+                parts.append(Course(steps[np.append(few, stop - 1)] if stop - 1 > few[-1] else steps[few], piece.thickness))
+    return parts
+
+
+def resampled(points: np.ndarray) -> np.ndarray:
+    """Return the places (L, 2) of each px along the way through points (P, 2)."""
+    along = np.append(0, np.cumsum(np.hypot(*np.diff(points, axis=0).T)))
+    at = np.arange(0, max(along[-1], 2.0))
+    return np.stack([np.interp(at, along, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def crosses(rules: np.ndarray, start: np.ndarray, stop: np.ndarray) -> bool:
