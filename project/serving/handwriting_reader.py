@@ -11,14 +11,15 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
 from project.errors import InputError
-from project.pages.page import Character, Line, Outline, Word, word_spans
+from project.pages.line_or_page import LAYOUTS, decode
+from project.pages.page import Character, Line, Outline, Page, Word, word_spans
+from project.pages.reading import read_page
 from project.recognition.decoding import DECODERS
-from project.recognition.image import picture_bytes, read_image, read_page
+from project.recognition.image import picture_bytes
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
 CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
-LAYOUTS = ("auto", "line", "page")  # what a picture is taken for
 MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
@@ -79,12 +80,11 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     for picture in pictures:
         row, line = empty_row(), None
         try:
-            encoded = picture_bytes(picture)
-            pixels, size = read_page(encoded) if layout != "line" else (read_image(encoded), None)
-            if is_page(pixels, size, layout):
+            pixels, size = decode(picture_bytes(picture), layout)
+            if size:
                 yield from read_lines(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(pixels, size, recognizer, **params))
+                row.update(page_row(read_page(pixels, recognizer, **params).resized(size)))
             else:
                 line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
@@ -105,17 +105,6 @@ def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | No
     return [row for row, _ in pending]
 
 
-def is_page(pixels: np.ndarray, size: tuple[int, int] | None, layout: str) -> bool:
-    """Return whether a picture uint8 (H, W), of a file with this width and height, is to be read as a page."""
-    if layout != "auto":
-        return layout == "page"
-    if pixels.shape[::-1] != size:  # it was too large for a line
-        return True
-    from project.pages import reading  # here, for its OpenCV takes memory that a reader of lines can do without
-
-    return reading.is_page(pixels)
-
-
 def empty_row() -> dict:
     """Return the row of a picture that was not read."""
     return {
@@ -129,14 +118,8 @@ def empty_row() -> dict:
     }
 
 
-def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, **params) -> dict:
-    """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks.
-
-    size: width and height of the file's picture, in px of which places are given.
-    """
-    from project.pages import reading
-
-    page = reading.read_page(pixels, recognizer, **params).resized(size)
+def page_row(page: Page) -> dict:
+    """Return what is written on a page: lines, and their text with line breaks; "" where nothing is written."""
     return {
         "text": page.text,
         "confidence": _rounded(page.confidence),
