@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -27,6 +28,7 @@ from project.recognition.picture_file import MAX_PIXELS, count_pixels
 READY = b"!"  # what a worker says first
 BODY, ANSWER = struct.Struct("!I"), struct.Struct("!HI")  # what goes before them: the size; the HTTP status and size
 MAX_ROWS = 32  # of a request
+MAX_LINES = 500  # of all pages of a request
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 
 log = logging.getLogger(__name__)
@@ -82,10 +84,21 @@ def invoke(model: PyFuncModel, body: bytes) -> bytes:
     (form, content), (spec,) = sent.popitem(), signature.inputs.inputs
     data = tensor(form, content, spec) if isinstance(spec, TensorSpec) else pictures(form, content, spec.name)
     try:  # not by `model.predict`, which would enforce the signature once more
-        predictions = model.unwrap_python_model().answers(data, params)
+        predictions = within_limits(model.unwrap_python_model().answers(data, params))
     except MlflowException as error:
         raise RequestError(400, error.message) from None
     return orjson.dumps({"predictions": predictions})
+
+
+def within_limits(answers: Iterable) -> list:
+    """Return all answers; raise RequestError as soon as the pages among them have more than `MAX_LINES` lines."""
+    rows, lines = [], 0
+    for row in answers:
+        rows.append(row)
+        lines += len(row["lines"]) if isinstance(row, dict) else 0
+        if lines > MAX_LINES:
+            raise RequestError(413, f"the pages have more than {MAX_LINES} lines in all; send them one by one")
+    return rows
 
 
 def checked_params(sent: object, schema: ParamSchema | None) -> dict:

@@ -21,9 +21,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from project.serving import web_page
 from project.serving.request import ANSWER, BODY, READY, error_body, worker_main
 
 MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # environment variables: a model's folder; 0 for one worker a core
+WEB_PAGE = "SERVING_WEB_PAGE"  # environment variable: 1 to answer GET / with a page to try the model on
 MAX_BODY = 16 * 2**20  # bytes: a photo of 12 MB, or 4 million pixels as a list
 MAX_PENDING_BYTES = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
@@ -177,6 +179,8 @@ def app() -> Starlette:
     front = Dispatcher(os.environ[MODEL], int(os.environ[WORKERS]) or joblib.cpu_count())
     routes = [Route("/invocations", front.invocations, methods=["POST"])]
     routes += [Route(path, front.health) for path in ("/ping", "/health")]
+    if os.environ.get(WEB_PAGE) == "1":
+        routes.append(Route("/", web_page.get))
     starlette = Starlette(
         routes=routes, exception_handlers={HTTPException: refuse, Exception: fail}, lifespan=front.lifespan
     )

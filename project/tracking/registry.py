@@ -85,7 +85,7 @@ def version_uri(version: ModelVersion) -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-REQUIREMENTS = (
+READS_LINES = (
     "joblib",
     "mlflow",
     "numpy",
@@ -97,17 +97,37 @@ REQUIREMENTS = (
     "pypdfium2",
     "safetensors",
 )
+READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second
+REQUIREMENTS = {MODEL_NAME: READS_LINES, READER_NAME: READS_LINES + READS_PAGES}
 
 DESCRIPTIONS = {
     MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
     f"at least {MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` "
     "decodes them.",
-    READER_NAME: "Reads a line of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, WebP; in "
-    "JSON as base64). Output: `text`, `confidence`, `characters` with their places in px of the picture, "
-    "`alternatives`, and `error` where a picture cannot be read.",
+    READER_NAME: "Reads a line or a page of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, "
+    "WebP; in JSON as base64). Output: `text`, of a page with line breaks, `confidence`, `lines` with their words and "
+    "characters and the places of all in px of the picture, `layout`, and `error` where a picture cannot be read; of a "
+    "line also `characters` and `alternatives`. Parameter `layout`: auto, line or page.",
 }
 
 TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
+PLACES = Array(Array("double"))  # points (x, y), px
+PLACED = Array(Object([TEXT, CONFIDENCE, Property("outline", PLACES)]))
+ALTERNATIVES = Array(Object([TEXT, CONFIDENCE]))
+LINES = Array(
+    Object(
+        [
+            TEXT,
+            CONFIDENCE,
+            Property("outline", PLACES),
+            Property("baseline", PLACES),
+            Property("region", "long"),
+            Property("words", PLACED),
+            Property("characters", PLACED),
+            Property("alternatives", ALTERNATIVES),
+        ]
+    )
+)
 READER_SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image")]),
     outputs=Schema(
@@ -118,8 +138,10 @@ READER_SIGNATURE = ModelSignature(
                 Array(Object([TEXT, CONFIDENCE, Property("start", "double"), Property("stop", "double")])),
                 "characters",
             ),
-            ColSpec(Array(Object([TEXT, CONFIDENCE])), "alternatives"),
+            ColSpec(ALTERNATIVES, "alternatives"),
             ColSpec("string", "error"),
+            ColSpec("string", "layout"),
+            ColSpec(LINES, "lines"),
         ]
     ),
     params=ParamSchema(
@@ -127,6 +149,7 @@ READER_SIGNATURE = ModelSignature(
             ParamSpec("decoder", "string", "best_path"),
             ParamSpec("beam_width", "integer", BEAM_WIDTH),
             ParamSpec("alternatives", "integer", 0),
+            ParamSpec("layout", "string", "auto"),
         ]
     ),
 )
@@ -143,7 +166,7 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
         files, code = Path(folder, "recognizer"), Path(folder, PACKAGE.name)
         files.mkdir()
         recognizer.save(files)
-        for file in PACKAGE.rglob("*.py"):
+        for file in (*PACKAGE.rglob("*.py"), *PACKAGE.glob("serving/*.html")):
             copied = code / file.relative_to(PACKAGE)
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copied)
@@ -156,7 +179,7 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
                 code_paths=[str(code)],
                 signature=signature,
                 input_example=input_example,
-                pip_requirements=[f"{required}=={_version(required)}" for required in REQUIREMENTS],
+                pip_requirements=[f"{required}=={_version(required)}" for required in REQUIREMENTS[name]],
             )
             version = mlflow.register_model(model.model_uri, name, tags=tags)
             client.update_registered_model(name, DESCRIPTIONS[name])

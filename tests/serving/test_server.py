@@ -73,7 +73,7 @@ def served(folder, base_store, model_name, workers, shell=False, run_id=None):
     """`serve_model`, from a shell that waits for it or without one; `mlflow run` gives it a run."""
     port = free_port()
     command = [sys.executable, "-m", "project.serve_model", f"--model-name={model_name}", "--model-version=base"]
-    command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}"]
+    command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", "--web-page=off"]
     environment = {"MLFLOW_TRACKING_URI": base_store, "PYTHONPATH": str(ROOT)}
     environment |= {"MLFLOW_RUN_ID": run_id} if run_id else {}
     command = ["sh", "-c", f"{shlex.join(command)}; true"] if shell else command
