@@ -19,7 +19,7 @@ from project.errors import InputError
 from project.recognition.onnx_engine import threads
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402 (after the variable that it reads when it is imported)
+import onnxruntime
 
 MODEL = "models/PP-OCRv6_det_small.onnx"  # in the package `rapidocr`
 MULTIPLE = 32  # px: the network's sides are multiples of it
@@ -64,7 +64,9 @@ def _detector() -> onnxruntime.InferenceSession:
     """Return the network in ONNX Runtime. It is found without importing `rapidocr`, which costs memory and time."""
     package = importlib.util.find_spec("rapidocr")
     if package is None:
-        raise InputError("reading pages needs the package rapidocr, which carries the text detector: pip install rapidocr")
+        raise InputError(
+            "reading pages needs the package rapidocr, which carries the text detector: pip install rapidocr"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.enable_cpu_mem_arena = False  # a page's memory is given back

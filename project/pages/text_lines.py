@@ -225,7 +225,9 @@ def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
         for start, stop in edges.tolist():
             if len(edges) == 1 or stop - start > 2 * END * piece.thickness:  # more than a guessed end
                 few = np.arange(start, stop, max(1, int(piece.thickness)))
-                parts.append(Course(steps[np.append(few, stop - 1)] if stop - 1 > few[-1] else steps[few], piece.thickness))
+                parts.append(
+                    Course(steps[np.append(few, stop - 1)] if stop - 1 > few[-1] else steps[few], piece.thickness)
+                )
     return parts
 
 

@@ -166,6 +166,8 @@ def register(recognizer: Recognizer, example: np.ndarray, description: str, tags
         files, code = Path(folder, "recognizer"), Path(folder, PACKAGE.name)
         files.mkdir()
         recognizer.save(files)
+        (text,) = recognizer.read([recognizer.line_image(example)])
+        (files / "example.txt").write_text(text, "utf-8")  # a server that follows an alias asks for it again
         for file in (*PACKAGE.rglob("*.py"), *PACKAGE.glob("serving/*.html")):
             copied = code / file.relative_to(PACKAGE)
             copied.parent.mkdir(parents=True, exist_ok=True)
