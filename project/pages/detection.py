@@ -64,7 +64,9 @@ def _detector() -> onnxruntime.InferenceSession:
     """Return the network in ONNX Runtime. It is found without importing `rapidocr`, which costs memory and time."""
     package = importlib.util.find_spec("rapidocr")
     if package is None:
-        raise InputError("reading pages needs the package rapidocr, which carries the text detector: pip install rapidocr")
+        raise InputError(
+            "reading pages needs the package rapidocr, which carries the text detector: pip install rapidocr"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.enable_cpu_mem_arena = False  # a page's memory is given back

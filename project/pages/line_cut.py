@@ -133,9 +133,7 @@ def resampled(course: Course) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sample(layer: np.ndarray, places: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    return cv2.remap(
-        layer, places[..., 0], places[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.remap(layer, places[..., 0], places[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def envelope(ink: np.ndarray, middle: int, thickness: float) -> tuple[np.ndarray, np.ndarray]:
