@@ -25,7 +25,8 @@ from project.data import sources
 from project.data.rows import Row, batched
 from project.errors import InputError
 from project.pages.line_or_page import decode
-from project.pages.page import Outline, Page
+from project.pages.page import Page
+from project.pages.page_xml import points
 from project.pages.reading import read_page
 from project.recognition.picture_file import PageOf
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
@@ -170,7 +171,7 @@ def read(
         try:
             pixels, size = decode(row.image, layout)
             if size:
-                page = read_page(pixels, recognizer).resized(size)
+                page = read_page(pixels, recognizer, size=size)
                 lines += [known | line for line in lines_of(page)]
                 if page_files:
                     page_files.write(page, row)
@@ -197,11 +198,6 @@ def lines_of(page: Page) -> list[dict]:
         {"line": number, "outline": points(line.outline), "text": line.text, "confidence": line.confidence}
         for number, line in enumerate(page.lines, start=1)
     ]
-
-
-def points(outline: Outline) -> str:
-    """Write a polygon as PAGE XML does: whole px, "x,y x,y"."""
-    return " ".join(f"{max(0, round(x))},{max(0, round(y))}" for x, y in outline)
 
 
 def write_joined(parts: Path, output: Path) -> None:

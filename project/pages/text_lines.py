@@ -169,7 +169,7 @@ def lengthened(points: np.ndarray, reach: float) -> np.ndarray:
     return np.concatenate([[points[0] + start], points, [points[-1] + stop]])
 
 
-def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
+def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[Course]:
     """Return the lines: pieces that continue each other are joined, the nearest first.
 
     rules: bool (H, W), True where the page has an upright ruled line, across which nothing is joined.
@@ -194,7 +194,7 @@ def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
     for one, other in sorted(zip(*np.nonzero(allowed), strict=True), key=lambda pair: cost[pair]):
         if one in after or other in joined or head[one] == head[other]:
             continue
-        if crosses(rules, pieces[one].points[-2], pieces[other].points[1]):
+        if rules is not None and crosses(rules, pieces[one].points[-2], pieces[other].points[1]):
             continue
         after[one] = other
         joined.add(other)

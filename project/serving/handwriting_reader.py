@@ -12,8 +12,8 @@ from mlflow.pyfunc import PythonModelContext
 
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
-from project.pages.page import Character, Line, Outline, Page, Word, word_spans
-from project.pages.reading import read_page
+from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
+from project.pages.reading import read_page, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
 from project.recognition.line_image import Placement
@@ -84,7 +84,7 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
             if size:
                 yield from read_lines(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(read_page(pixels, recognizer, **params).resized(size)))
+                row.update(page_row(read_page(pixels, recognizer, size=size, **params)))
             else:
                 line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
@@ -153,10 +153,12 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
     height, width = shape
 
     def column(start: float, stop: float) -> Outline:
-        return (start, 0.0), (stop, 0.0), (stop, float(height)), (start, float(height))
+        left, right = round(start), round(stop)
+        return (left, 0), (right, 0), (right, height), (left, height)
 
     characters = tuple(
-        Character(one.text, one.confidence, column(*span)) for one, span in zip(reading.characters, spans, strict=True)
+        PlacedCharacter(one.text, one.confidence, column(*span))
+        for one, span in zip(reading.characters, spans, strict=True)
     )
     words = tuple(
         Word(
@@ -166,7 +168,7 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
         )
         for start, stop in word_spans(reading.text)
     )
-    outline = column(0.0, float(width))
+    outline = column(0, width)
     return Line(outline, (), 0, reading.text, reading.confidence, words, characters, tuple(reading.alternatives))
 
 
@@ -191,7 +193,7 @@ def _alternatives(alternatives: Sequence[tuple[str, float]]) -> list[dict]:
 
 
 def _places(outline: Outline) -> list[list[float]]:
-    return [[round(x, 1), round(y, 1)] for x, y in outline]
+    return [[x, y] for x, y in outline]
 
 
 def _rounded(confidence: float) -> float:
