@@ -23,7 +23,18 @@ from project.recognition.recognizer import Recognizer
 PACKAGE = Path(__file__).parent.parent
 MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
 READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
-REQUIREMENTS = ("joblib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
+REQUIREMENTS = (  # of a model that reads: neither torch nor what else a training needs
+    "joblib",
+    "mlflow",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pillow-heif",
+    "pypdfium2",
+    "safetensors",
+)
 
 DESCRIPTIONS = {
     MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
