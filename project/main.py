@@ -60,7 +60,9 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
                 progress_bar=False, log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
         except DeadKernelError as error:
-            raise InputError("the notebook's process died (out of memory?); run the same command again to resume") from error
+            raise InputError(
+                "the notebook's process died (out of memory?); run the same command again to resume"
+            ) from error
         except papermill.PapermillExecutionError as error:
             raise InputError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:

@@ -79,6 +79,7 @@ def main(
     )  # fmt: skip
     question = "How well does one model read many hands, English and French?"
     run = experiment.run("base", question, settings, data_set, start)
+    assert run, "`pretrain` is one process"
     registry.load_recognizer(run.version).save(output)
     experiment.release([run])
     print(write_card(Path(output), data_set).to_string(index=False))

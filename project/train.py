@@ -41,9 +41,7 @@ def launch(processes: int) -> None:
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
 @click.option("--texts", default="", help="A text file for the language model, beside the training's texts.")
 @click.option("--seed", required=True, type=click.IntRange(0))
-@click.option(
-    "--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."
-)
+@click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
 def main(data: str, epochs: int, start_from: str, texts: str, seed: int, processes: int) -> None:
     if processes > 1 and not torch.distributed.is_torchelastic_launched():
         launch(processes)

@@ -103,7 +103,7 @@ def history() -> pd.DataFrame:
 def commit_of(version: ModelVersion) -> str:
     """Return the commit of the code that made a version, "" where its run does not say or was deleted."""
     try:
-        return MlflowClient().get_run(version.run_id).data.tags.get(MLFLOW_GIT_COMMIT, "")
+        return MlflowClient().get_run(version.run_id or "").data.tags.get(MLFLOW_GIT_COMMIT, "")
     except MlflowException as error:
         if error.error_code not in NOT_FOUND:
             raise

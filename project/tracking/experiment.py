@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -119,7 +120,7 @@ def load_start(start_from: str) -> Recognizer | None:
     return registry.load_recognizer(registry.find_version(start_from, parameter="start_from"))
 
 
-def settings_of(start: Recognizer | None) -> dict[str, float]:
+def settings_of(start: Recognizer | None) -> dict[str, Any]:
     """Return the settings that a training takes from its start: the network's shape, and a lower learning rate."""
     return {"learning_rate": FINE_TUNING_RATE, **start.shape} if start else {}
 
@@ -136,8 +137,9 @@ def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, 
     """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
     n-gram of its start is used where the characters are the same and it fits better than one of these texts.
     """
-    same = start and start.language and start.charset.characters == recognizer.charset.characters
-    known = [start.language.ngram] if same else []
+    known = []
+    if start and start.language and start.charset.characters == recognizer.charset.characters:
+        known.append(start.language.ngram)
     recognizer, metrics, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"], known)
     report.log_tuning(run_id, metrics, outcomes)
     return recognizer

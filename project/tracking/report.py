@@ -10,7 +10,9 @@ import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -47,9 +49,8 @@ def log_data_set(name: str, location: str, data: Data) -> None:
     for split, context in zip(SPLITS, ("training", "validation", "testing"), strict=True):
         table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]]
         if len(table):
-            mlflow.log_input(
-                mlflow.data.from_pandas(table, source, name=f"{name} {split}", digest=data.digest), context=context
-            )
+            split_data = from_pandas(table, source, name=f"{name} {split}", digest=data.digest)  # type: ignore[arg-type]
+            mlflow.log_input(split_data, context=context)
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:
@@ -66,8 +67,9 @@ def prediction_sheet(lines: Sequence[Line], predictions: list[str]) -> np.ndarra
     some = np.linspace(0, len(lines) - 1, min(SHOWN_LINES, len(lines))).astype(int)
     texts = [lines[i].text for i in some]
     figure = figures.line_sheet([lines[i].image for i in some], texts, texts, [predictions[i] for i in some])
-    figure.canvas.draw()
-    picture = np.array(figure.canvas.buffer_rgba())
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.array(canvas.buffer_rgba())
     plt.close(figure)
     return picture
 

@@ -78,7 +78,7 @@ def train(
     torch.manual_seed(settings.seed)
     first = parallel.rank() == 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = initial_network(settings, charset, start).to(device, memory_format=torch.channels_last).train()
+    network = initial_network(settings, charset, start).to(device).to(memory_format=torch.channels_last).train()
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     optimizer = AdamW(network.parameters(), settings.weight_decay)
     modules = {"network": network, "average": average, "best": best, "optimizer": optimizer}
@@ -284,11 +284,11 @@ def update_ema(average: CRNN, network: CRNN, decay: float) -> None:
 
 
 def time_left(elapsed: float, progress: float) -> str:
-    """Return how long a training still takes at the pace so far, such as "1:05:00 left"; "" while there is no pace.
+    """Return when a training ends at its pace so far, such as "training ends in 1:05:00"; "" while there is no pace.
 
     elapsed: seconds. progress: of the training, 0 to 1.
     """
-    return f"{tqdm.format_interval(elapsed * (1 - progress) / progress)} left" if progress else ""
+    return f"training ends in {tqdm.format_interval(elapsed * (1 - progress) / progress)}" if progress else ""
 
 
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
