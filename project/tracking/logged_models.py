@@ -23,7 +23,7 @@ from project.recognition.recognizer import Recognizer
 PACKAGE = Path(__file__).parent.parent
 MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
 READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
-REQUIREMENTS = (  # of a model that reads: neither torch nor what else a training needs
+READS_LINES = (  # neither torch nor what else a training needs
     "joblib",
     "mlflow",
     "numpy",
@@ -35,27 +35,51 @@ REQUIREMENTS = (  # of a model that reads: neither torch nor what else a trainin
     "pypdfium2",
     "safetensors",
 )
+READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second
+REQUIREMENTS = {MODEL_NAME: READS_LINES, READER_NAME: READS_LINES + READS_PAGES}
 
 DESCRIPTIONS = {
     MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
     f"at least {MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` "
     "decodes them.",
-    READER_NAME: "Reads a line of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, WebP; in "
-    "JSON as base64). Output: `text`, `confidence`, `characters` with their places in px of the picture, "
-    "`alternatives`, and `error` where a picture cannot be read.",
+    READER_NAME: "Reads a line or a page of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, "
+    "WebP; in JSON as base64). Output: `text`, of a page with line breaks, `confidence`, `lines` with their words and "
+    "characters and the places of all in px of the picture, `layout`, and `error` where a picture cannot be read; of a "
+    "line also `characters` and `alternatives`. Parameter `layout`: auto, line or page.",
 }
 
 TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
-CHARACTER = Object([TEXT, CONFIDENCE, Property("start", "double"), Property("stop", "double")])
+PLACES = Array(Array("double"))  # points (x, y), px
+PLACED = Array(Object([TEXT, CONFIDENCE, Property("outline", PLACES)]))
+ALTERNATIVES = Array(Object([TEXT, CONFIDENCE]))
+LINES = Array(
+    Object(
+        [
+            TEXT,
+            CONFIDENCE,
+            Property("outline", PLACES),
+            Property("baseline", PLACES),
+            Property("region", "long"),
+            Property("words", PLACED),
+            Property("characters", PLACED),
+            Property("alternatives", ALTERNATIVES),
+        ]
+    )
+)
 READER_SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image")]),
     outputs=Schema(
         [
             ColSpec("string", "text"),
             ColSpec("double", "confidence"),
-            ColSpec(Array(CHARACTER), "characters"),
-            ColSpec(Array(Object([TEXT, CONFIDENCE])), "alternatives"),
+            ColSpec(
+                Array(Object([TEXT, CONFIDENCE, Property("start", "double"), Property("stop", "double")])),
+                "characters",
+            ),
+            ColSpec(ALTERNATIVES, "alternatives"),
             ColSpec("string", "error"),
+            ColSpec("string", "layout"),
+            ColSpec(LINES, "lines"),
         ]
     ),
     params=ParamSchema(
@@ -63,6 +87,7 @@ READER_SIGNATURE = ModelSignature(
             ParamSpec("decoder", "string", "best_path"),
             ParamSpec("beam_width", "integer", BEAM_WIDTH),
             ParamSpec("alternatives", "integer", 0),
+            ParamSpec("layout", "string", "auto"),
         ]
     ),
 )
@@ -78,6 +103,8 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
         files, code = Path(folder, "recognizer"), Path(folder, PACKAGE.name)
         files.mkdir()
         recognizer.save(files)
+        (text,) = recognizer.read([recognizer.line_image(example)])
+        (files / "example.txt").write_text(text, "utf-8")  # a server that follows an alias asks for it again
         copy_code(code)
 
         def log_model(name: str, signature: ModelSignature, input_example: object) -> ModelInfo:
@@ -88,7 +115,7 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
                 code_paths=[str(code)],
                 signature=signature,
                 input_example=input_example,
-                pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
+                pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS[name]],
                 step=step,
             )
 
@@ -99,8 +126,8 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
 
 
 def copy_code(folder: Path) -> None:
-    """Copy the project's Python files into a folder."""
-    for file in PACKAGE.rglob("*.py"):
+    """Copy the project's Python files, and the page that a server shows, into a folder."""
+    for file in (*PACKAGE.rglob("*.py"), *PACKAGE.glob("serving/*.html")):
         copied = folder / file.relative_to(PACKAGE)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copied)
