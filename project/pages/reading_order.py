@@ -7,6 +7,7 @@ order that keeps it (topological sorting).
 import numpy as np
 
 MAX_GAP = 2.5  # line heights between two lines of a block
+MAX_ROW = 0.8  # of the usual height of lines' cores
 MIN_SHARED = 0.5  # of the narrower one's width that two lines of a block have in common
 
 
@@ -28,6 +29,22 @@ def reading_order(boxes: np.ndarray) -> list[int]:
         between = (middle > low) & (middle < high) & shares[one] & shares[other]
         before[one, other] = not between.any()
     return topological_order(before)
+
+
+def row_order(boxes: np.ndarray) -> list[int]:
+    """Return the indices of lines in the order of a table: row by row, each from left to right. boxes: as above.
+
+    A line belongs to the row whose first line is less than `MAX_ROW` of the usual height above it.
+    """
+    left, top, _, bottom = boxes.T
+    middle, rows = (top + bottom) / 2, np.zeros(len(boxes))
+    reach = MAX_ROW * np.median(bottom - top)
+    row, limit = -1, -np.inf
+    for index in middle.argsort(kind="stable").tolist():
+        if middle[index] > limit:
+            row, limit = row + 1, middle[index] + reach
+        rows[index] = row
+    return np.lexsort([left, rows]).tolist()
 
 
 def topological_order(before: np.ndarray) -> list[int]:
