@@ -16,15 +16,22 @@ def reading_order(boxes: np.ndarray) -> list[int]:
 
     One line comes before another if it is above it and they share columns of the page; or if it is left of it, and no
     line between them in height shares columns with both (a heading over two columns parts what is above it from what is
-    below).
+    below). A line that is left of another and below it comes first only where there are columns side by side: a date at
+    the right is read before the greeting under it.
     """
     left, top, right, bottom = boxes.T
     middle = (top + bottom) / 2
     shares = (np.minimum(right[:, None], right) - np.maximum(left[:, None], left)) > 0
     above = middle[:, None] < middle
     before = shares & above
-    wholly_left = right[:, None] <= left
-    for one, other in zip(*np.nonzero(wholly_left & ~shares), strict=True):
+    wholly_left = (right[:, None] <= left) & ~shares
+    level = (np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)) > 0
+    beside = wholly_left & level
+    in_columns = beside | (shares @ beside) | (beside @ shares)  # a line of the one's columns is beside the other
+    for one, other in zip(*np.nonzero(wholly_left), strict=True):
+        if above[other, one] and not in_columns[one, other]:
+            before[other, one] = True
+            continue
         low, high = sorted((middle[one], middle[other]))
         between = (middle > low) & (middle < high) & shares[one] & shares[other]
         before[one, other] = not between.any()
