@@ -38,6 +38,13 @@ def start_log(name: str) -> None:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
+def prepare_notebook() -> None:
+    """Log to `log.log`, and let MLflow print warnings only: for the first cell of a notebook."""
+    start_log("notebook")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+
+
 def detach_from_project_run() -> str | None:
     """Let runs that are started from here on be runs of their own; return the id of that of `mlflow run`, if any."""
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)

@@ -118,3 +118,14 @@ def reliability_diagram(outcomes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -
     bottom.set(xlabel="confidence", ylabel="lines")
     top.legend(loc="upper left")
     return figure
+
+
+def page_outlines(pixels: np.ndarray, outlines: Sequence[Sequence[tuple[float, float]]]) -> Figure:
+    """Draw the outlines of lines, polygons of (x, y) in px, on the picture of their page, uint8 (H, W)."""
+    figure, ax = plt.subplots(figsize=(7, 7 * pixels.shape[0] / pixels.shape[1]), layout="constrained")
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    for number, outline in enumerate(outlines, start=1):
+        ax.fill(*zip(*outline, strict=True), facecolor="none", edgecolor=WRONG, linewidth=1)
+        ax.annotate(str(number), outline[0], color=WRONG, fontsize=8, ha="right")
+    ax.axis("off")
+    return figure

@@ -159,6 +159,18 @@ def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFr
     return lines, metrics
 
 
+def read_split(version: ModelVersion, data: Data, split: str = "test") -> tuple[Recognizer, pd.DataFrame]:
+    """Read the rows of a split with a registered version, whatever the height of its line images.
+
+    Returns its recogniser, and the table of `evaluate_rows` with a column `line_image`, uint8 (1, height, W).
+    """
+    recognizer = registry.load_recognizer(version)
+    rows, images = data.at_height(of_split(data.rows, split).index, recognizer.height)
+    lines, _ = evaluate_rows(recognizer, rows, images=images)
+    index_of = dict(zip(rows["source"], rows.index, strict=True))
+    return recognizer, lines.assign(line_image=[images[index_of[source]] for source in lines["source"]])
+
+
 def check_champion() -> None:
     """Raise InputError if there is a champion that cannot be read: `promote_best` will compare with it."""
     if version := champion.current():
