@@ -95,3 +95,10 @@ def test_every_server_is_for_this_machine_alone_unless_told_otherwise():
     commands = [line for page in PAGES for line in re.findall(r"^mlflow server .*$", page.read_text(), re.MULTILINE)]
     assert commands
     assert all("--host 127.0.0.1" in command for command in commands)
+
+
+def test_the_container_has_the_versions_that_the_project_and_its_tests_have():
+    pinned = {line for name in ("", "tests/") for line in (ROOT / name / "requirements.txt").read_text().splitlines()}
+    lines = (ROOT / "project/container/requirements.txt").read_text().splitlines()
+    assert not {line for line in lines if "==" in line} - pinned - {"boto3==1.43.11"}
+    assert "torch" not in "".join(lines).replace("no torch", "")
