@@ -271,7 +271,8 @@ def test_transcribe_reads_a_page_writes_its_file_and_hands_it_out_whole(run, che
     read = pd.read_csv(tmp_path / "read.csv")
     assert list(read["line"]) == list(range(1, 16))
     assert [row.text for row in read_pages(tmp_path / "read.pages")] == list(read["text"])
-    fails(run, "pages: alto files are written with engine=loop only", "transcribe", **parameters, pages="alto", engine="spark")  # fmt: skip
+    parameters |= {"pages": "alto", "engine": "spark"}
+    fails(run, "pages: alto files are written with engine=loop only", "transcribe", **parameters)
 
 
 def test_transcribe_on_spark_says_the_same(run, checkout, tmp_path):
