@@ -49,7 +49,9 @@ def box(picture, rng):
     """A box that was drawn around the line, with paper outside."""
     paper, width = paper_of(picture), int(rng.integers(1, 4))
     boxed = onto(picture, *[int(side) for side in rng.integers(8, 24, 4)], paper)
-    ImageDraw.Draw(boxed).rectangle((0, 0, boxed.width - 1, boxed.height - 1), outline=int(rng.integers(0, 90)), width=width)
+    ImageDraw.Draw(boxed).rectangle(
+        (0, 0, boxed.width - 1, boxed.height - 1), outline=int(rng.integers(0, 90)), width=width
+    )
     return onto(boxed, *[int(rng.integers(4, 12))] * 4, paper)
 
 
@@ -153,7 +155,9 @@ def faint(picture, rng):
     grey = np.asarray(picture, float)
     share = ((paper_of(picture) - grey) / (paper_of(picture) - grey.min())).clip(0, 1)
     wide = np.asarray(onto(Image.fromarray((255 * share).astype(np.uint8)), 100, 20, 900, 30, 0)) / 255
-    return Image.fromarray((226 - rng.uniform(35, 50) * wide + rng.normal(0, 1.5, wide.shape)).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(
+        (226 - rng.uniform(35, 50) * wide + rng.normal(0, 1.5, wide.shape)).clip(0, 255).astype(np.uint8)
+    )
 
 
 def light_on_dark(picture, rng):

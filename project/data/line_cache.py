@@ -19,7 +19,7 @@ from project.atomic import cached_folder
 from project.data.rows import batched
 from project.data.splits import fingerprint
 from project.errors import InputError
-from project.recognition import image, line_image, picture_file
+from project.recognition import image, ink, line_image, picture_file
 
 AT_ONCE = 25  # pictures that a worker process is sent together
 
@@ -65,7 +65,7 @@ def line_images(
     told = hashlib.sha256(
         b"".join(
             Path(source).read_bytes()
-            for source in (picture_file.__file__, image.__file__, line_image.__file__, __file__)
+            for source in (*(module.__file__ for module in (picture_file, image, ink, line_image)), __file__)
         )
     )
     for one in fingerprints:

@@ -1,8 +1,8 @@
 """Grey pixels of a line -> the ink of its writing, without uneven light, edges of the scan, rules, specks, neighbours.
 
-A picture in which none of these is found is only stretched in contrast. The background is a morphological closing, as in
-the black top-hat transform (Serra 1982, "Image Analysis and Mathematical Morphology", chapter XII): it takes out whatever
-is thinner than a letter is high and keeps the edges of shadows.
+A picture in which none of these is found is only stretched in contrast. The background is a morphological closing, as
+in the black top-hat transform (Serra 1982, "Image Analysis and Mathematical Morphology", chapter XII): it takes out
+whatever is thinner than a letter is high, and keeps the edges of shadows.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from project.recognition.image import MIN_CONTRAST
+
 DARK = 96  # of 255: ink that counts
-MIN_CONTRAST = 24  # grey levels between paper and ink, below which a picture is empty paper
 MARK_PIXELS = 8  # so many dark pixels are a mark, however large the paper is
 MARK_CONTRAST = 72  # grey levels between paper and such a mark; less of it
 MARK_SIGMAS = 6  # suffices on smooth paper: standard deviations of its grain
@@ -45,9 +46,14 @@ def undither(pixels: np.ndarray) -> np.ndarray:
 
 def dark_on_light(pixels: np.ndarray) -> np.ndarray:
     """Invert pixels, uint8 (H, W), if they show light strokes on dark ground."""
-    dark, middle, light = _percentiles(pixels, (0.5, 50, 99.5))
+    for share in (0.5, 100 * MARK_PIXELS / pixels.size):  # %; the second finds a few strokes on a large sheet
+        dark, middle, light = _percentiles(pixels, (share, 50, 100 - share))
+        if light - dark >= MIN_CONTRAST:
+            break
     if middle - dark >= 2 * (light - middle):
         return pixels
+    if share != 0.5:
+        return 255 - pixels if light - middle > middle - dark else pixels
     # Strokes vanish where the light areas are opened; a sheet on dark ground does not
     _, light_areas = cv2.threshold(_reduced(pixels), 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     broad = _beyond_borders(cv2.MORPH_OPEN, light_areas, max(3, len(light_areas) // 6))
@@ -72,7 +78,9 @@ def even_out(pixels: np.ndarray) -> np.ndarray:
 def stretch(pixels: np.ndarray) -> np.ndarray:
     """Stretch the contrast of dark ink on light paper: uint8 (H, W), the paper and lighter 0, the darkest ink 255."""
     quarter, middle, three_quarters = _percentiles(pixels, (25, 50, 75))
-    grain = MARK_SIGMAS * (three_quarters - quarter) / 1.35  # of a normal distribution, the quartiles are 1.35 sigma apart
+    grain = (
+        MARK_SIGMAS * (three_quarters - quarter) / 1.35
+    )  # of a normal distribution, the quartiles are 1.35 sigma apart
     mark_contrast = min(MARK_CONTRAST, max(MIN_CONTRAST, grain))
     # the second finds a few strokes on a large sheet
     for share, contrast in ((0.5, MIN_CONTRAST), (100 * MARK_PIXELS / pixels.size, mark_contrast)):
@@ -102,14 +110,14 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
         level = (boxes[:, cv2.CC_STAT_WIDTH] >= 0.9 * width)[labels] & runs
     # Upright: thin, with both ends at a level line or an edge
     lines = level.astype(np.uint8)
-    runs = _runs(cv2.dilate(mask, np.ones((1, 3), np.uint8)), 1, max(2, round(0.4 * height))) & mask
-    if runs.any():
+    upright = _runs(cv2.dilate(mask, np.ones((1, 3), np.uint8)), 1, max(2, round(0.4 * height))) & mask
+    if upright.any():
         ends = lines.copy()
         ends[:3], ends[-3:] = 1, 1
-        ends = cv2.dilate(ends, _square(5))
-        _, labels, boxes, _ = cv2.connectedComponentsWithStats(runs)
+        near_end = cv2.dilate(ends, _square(5))
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(upright)
         for label, (left, top, wide, high, _) in enumerate(boxes[1:], start=1):
-            if high > 6 * wide and ends[[top, top + high - 1], left : left + wide].any(axis=1).all():
+            if high > 6 * wide and near_end[[top, top + high - 1], left : left + wide].any(axis=1).all():
                 lines[labels == label] = 1
     if not lines.any():
         return lines
@@ -121,10 +129,10 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
 
 
 def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
-    """Find the pieces of neighbouring lines, and specks where there are many: a mask, uint8 (H, W), 0 or 1.
+    """Find pieces of neighbouring lines, and specks where there are many: a mask, uint8 (H, W), 0 or 1.
 
-    Pieces are low, touch the upper or the lower edge, there are at least three, and no tall stroke touches that edge: it
-    would be of the line itself, cut close, with its dots.
+    Three or more low pieces that touch the upper or the lower edge are of a neighbour, unless a tall stroke touches it
+    too: then it is the line itself that was cut close.
     """
     height = len(ink)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(_mask(ink))
@@ -159,7 +167,9 @@ def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     whole = cv2.boxFilter(mask, cv2.CV_32S, (width, height), normalize=False, borderType=cv2.BORDER_CONSTANT)
     whole = (whole == width * height).astype(np.uint8)
     anchor = (width - 1 - width // 2, height - 1 - height // 2)  # mirrored
-    spread = cv2.boxFilter(whole, cv2.CV_32S, (width, height), anchor=anchor, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    spread = cv2.boxFilter(
+        whole, cv2.CV_32S, (width, height), anchor=anchor, normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
     return (spread > 0).astype(np.uint8)
 
 
