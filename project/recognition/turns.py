@@ -25,7 +25,12 @@ class View(NamedTuple):
     line_image: np.ndarray  # uint8 (1, height, W')
     placement: Placement  # in the turned picture
     turn: int  # degrees by which the picture is turned clockwise: 0, 90, 180, 270
-    width: int  # px, of the turned picture
+    shape: tuple[int, int]  # (H, W) of the turned picture
+
+    def on_picture(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point of the turned picture lies in the picture as it is."""
+        height, width = self.shape
+        return {0: (x, y), 90: (y, width - x), 180: (width - x, height - y), 270: (height - y, x)}[self.turn]
 
 
 def views(pixels: np.ndarray, height: int) -> list[View]:
@@ -35,14 +40,14 @@ def views(pixels: np.ndarray, height: int) -> list[View]:
     """
     tall = pixels.shape[0] > TALL * pixels.shape[1]
     turned = [(turn, np.ascontiguousarray(np.rot90(pixels, -turn // 90))) for turn in ((0, 90, 270) if tall else (0,))]
-    return [View(*normalize_with_placement(each, height), turn, each.shape[1]) for turn, each in turned]
+    return [View(*normalize_with_placement(each, height), turn, each.shape) for turn, each in turned]
 
 
 def turned_over(view: View) -> View:
     """Return the view turned by another 180 degrees."""
     left, scale = view.placement
-    place = Placement(view.width - left - scale * view.line_image.shape[2], scale)
-    return View(np.ascontiguousarray(view.line_image[:, ::-1, ::-1]), place, (view.turn + 180) % 360, view.width)
+    place = Placement(view.shape[1] - left - scale * view.line_image.shape[2], scale)
+    return View(np.ascontiguousarray(view.line_image[:, ::-1, ::-1]), place, (view.turn + 180) % 360, view.shape)
 
 
 def transcribe_views(

@@ -7,8 +7,9 @@ from PIL import Image, ImageDraw
 from project.evaluation.metrics import cer
 from project.recognition.image import grey
 from project.recognition.ink import _runs, dark_on_light, even_out, ink_map, long_lines, undither
+from project.recognition.line_image import Placement
 from project.recognition.recognizer import Recognizer
-from project.recognition.turns import transcribe_views, views
+from project.recognition.turns import View, transcribe_views, views
 from project.tracking.registry import BASE, TEST_INPUTS
 from tests import conditions
 
@@ -58,6 +59,8 @@ def test_a_place_in_a_line_that_was_read_upside_down_is_one_of_the_turned_pictur
     (expected,) = views(upright, base.height)
     assert view.turn == 180
     assert view.placement.left == pytest.approx(expected.placement.left, abs=3)
+    height, width = upright.shape
+    assert view.on_picture(10, 20) == (width - 10, height - 20)
     assert view.placement.scale == pytest.approx(expected.placement.scale, rel=0.05)
 
 
@@ -116,3 +119,13 @@ def test_runs_are_those_of_an_opening_with_a_rectangle():
                 if mask[y : y + height, x : x + width].all():
                     expected[y : y + height, x : x + width] = 1
         assert np.array_equal(_runs(mask, int(width), int(height)), expected)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_point_of_a_turned_picture_is_found_in_the_picture_as_it_is(turn):
+    pixels = np.zeros((30, 50), np.uint8)
+    pixels[7, 12] = 255
+    turned = np.rot90(pixels, -turn // 90)  # clockwise
+    ((y, x),) = np.argwhere(turned)
+    view = View(turned[None], Placement(0, 1), turn, turned.shape)
+    assert view.on_picture(x + 0.5, y + 0.5) == (12.5, 7.5)  # the middle of the pixel
