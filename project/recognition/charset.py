@@ -1,16 +1,44 @@
 """Text <-> labels. Label 0 is CTC's blank, label k > 0 is the k-th character (Graves et al. 2006, section 3)."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from project.errors import InputError
 
 BLANK = 0
+# Unicode's property Default_Ignorable_Code_Point (DerivedCoreProperties.txt), without what chooses letters' forms in
+# Mongolian; and the marks of annotations
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+JOINERS = "\u200c\u200d"  # zero width non-joiner and joiner: they choose letters' forms, after some letters
+VIRAMA = 9  # the combining class of the sign that joins letters in Indic scripts
 
 
 def normalize(text: str) -> str:
-    """Return `text` in NFC, with one space for every run of white space and none at the ends: what ink can show."""
+    """Return what ink can show of `text`: in NFC, without invisible characters, with one space for every run of white
+    space and none at the ends.
+    """
+    if not text.isascii() or not text.isprintable():
+        text = "".join(text[at] for at in range(len(text)) if not is_invisible(text, at))
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def is_invisible(text: str, at: int) -> bool:
+    """Return whether the character of `text` at this place leaves no trace in ink.
+
+    That are controls but for white space, and what Unicode calls ignorable. Joiners are kept where a script needs them:
+    after a letter of Arabic and its kin, and after a virama (RFC 5892, appendix A).
+    """
+    character = text[at]
+    if character in JOINERS:
+        before = text[at - 1] if at else ""
+        return not before or (unicodedata.combining(before) != VIRAMA and unicodedata.bidirectional(before) != "AL")
+    if unicodedata.category(character) == "Cc":
+        return not character.isspace()
+    return bool(INVISIBLE.match(character))
 
 
 class Charset:
