@@ -1,4 +1,4 @@
-"""Entry point `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
+"""Command `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
 
 import string
 from pathlib import Path
@@ -14,17 +14,17 @@ from project.evaluation.scoring import calibration_errors, error_rates, evaluate
 from project.recognition.decoding import DECODERS
 from project.recognition.recognizer import Recognizer
 from project.tracking import experiment, registry
-from project.training.settings import FINE_TUNING_RATE, Settings
+from project.training.settings import Settings
 
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"
 SHAPE = {"height": 36, "channels": 128, "lstm_units": 128, "lstm_layers": 2}  # finer pictures than by default
-FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
+FIGURES = "## What it reads\n"  # the card from here on is written by this command
 
 
 def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -> pd.DataFrame:
-    """How well `decoder` read the test lines (see `comparison`), a row for each data set, and one for all; data_of: by
-    their sources.
+    """Return how well `decoder` read the test lines, as `evaluate_rows` returns them: a row for each data set, and one
+    for all. data_of: the data set of each line, by its source.
     """
     name_of = lines["source"].map(data_of).map(lambda data: Path(data).name)
     return pd.DataFrame(
@@ -40,7 +40,7 @@ def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -
 
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:
-    """Measure the base model in `folder` on the test splits; returns the table, which becomes the end of its card."""
+    """Measure the base model in `folder` on the test splits; return the table, which becomes the end of its card."""
     recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
     data_of = dict(zip(rows["source"], rows["data"], strict=True))
     figures = pd.concat(
@@ -67,18 +67,19 @@ def main(
     data: str, synthetic_lines: int, epochs: int, minutes: float, start_from: str, texts: str, seed: int, output: str
 ) -> None:
     cli.detach_from_project_run()
-    start = experiment.start_of(start_from)
-    shape, rate = (start.shape, FINE_TUNING_RATE) if start else (SHAPE, Settings.learning_rate)
+    start = experiment.load_start(start_from)
     settings = Settings(
         seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts,
-        learning_rate=rate, **shape,
+        **(SHAPE | experiment.settings_of(start)),
     )  # fmt: skip
     known = start.charset.characters if start else ""  # as in `train`
     data_set = load_data(
         *sources.parse_data(data), height=settings.height, seed=seed,
         synthetic_lines={"train": synthetic_lines}, characters=ASCII + FRENCH + known,
     )  # fmt: skip
-    run = experiment.run("base", "How well does one model read many hands, English and French?", settings, data_set)
+    question = "How well does one model read many hands, English and French?"
+    run = experiment.run("base", question, settings, data_set, start)
+    assert run, "`pretrain` is one process"
     registry.load_recognizer(run.version).save(output)
     experiment.release([run])
     print(write_card(Path(output), data_set).to_string(index=False))

@@ -12,7 +12,7 @@ from fpdf import FPDF
 from fpdf.enums import TextMode
 from PIL import Image, ImageOps
 
-from project.pages.page import Line, Outline, Page, box
+from project.pages.page import Line, Outline, Page
 from project.recognition.picture_file import MAX_PAGE_PIXELS, File, PageOf, open_picture
 
 DPI = 200  # where the picture does not say how large its px are

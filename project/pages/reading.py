@@ -164,7 +164,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _cut(page: Upright) -> tuple[list[LineCut], list[int]]:
-    """Return the cuts of a level page in reading order, with places in its picture, and the number of each one's block."""
+    """Return the cuts of a level page in reading order, with places in its picture, and each one's block, from 0."""
     if not page.pieces:
         return [], []
     sheet = separate_ink(page.pixels, usual_thickness(page.pieces))

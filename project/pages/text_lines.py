@@ -88,7 +88,7 @@ def find_pieces(probability: np.ndarray) -> list[Course]:
 
 
 def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int, int]]:
-    """Return each connected patch of a map (H, W) that is more probable than `least`: bool (h, w), and its left and top."""
+    """Return each connected patch of a map (H, W) more probable than `least`: bool (h, w), and its left and top."""
     _, numbers, stats, _ = cv2.connectedComponentsWithStats((probability > least).astype(np.uint8), connectivity=4)
     found = []
     for number, (left, top, width, height, area) in enumerate(stats.tolist()):
@@ -98,7 +98,7 @@ def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int
 
 
 def apart(probability: np.ndarray) -> list[np.ndarray]:
-    """Return the parts of a patch (H, W), which is 0 around it, each bool (H, W): several where lines have grown together.
+    """Return the parts of a patch (H, W), 0 around it, each bool (H, W): several where lines have grown together.
 
     They have where many columns of the patch go through more than one stretch of text. Then only what is more probable
     is looked at, until they come apart; what is less probable belongs to the nearest of the larger parts.
@@ -162,7 +162,8 @@ def course_of(pixels: np.ndarray) -> Course:
 def lengthened(points: np.ndarray, reach: float) -> np.ndarray:
     """Return points (P, 2) with one more at each end, `reach` px further on."""
     if len(points) < 2:
-        return np.concatenate([points - (reach, 0), points, points + (reach, 0)])
+        further = np.array([reach, 0])
+        return np.concatenate([points - further, points, points + further])
     few = min(4, len(points) - 1)
     start, stop = points[0] - points[few], points[-1] - points[-1 - few]
     start, stop = (arm / max(np.hypot(*arm), 1e-9) * reach for arm in (start, stop))
@@ -212,7 +213,7 @@ def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[C
 
 
 def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
-    """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False where there is no table."""
+    """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False without a table."""
     if not rules.any():
         return pieces
     height, width = rules.shape

@@ -5,7 +5,8 @@ import sys
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from project.tracking.registry import PACKAGE, READER_NAME, REQUIREMENTS, TEST_INPUTS
+from project.tracking.logged_models import PACKAGE, READER_NAME, REQUIREMENTS
+from project.tracking.registry import TEST_INPUTS
 from tests.conftest import ROOT
 
 READ = """
