@@ -9,7 +9,7 @@ from project.data.sources import scan, stream_rows
 
 
 def read_rows(data: str | Path) -> pd.DataFrame:
-    """Return the rows of a data set as they are: a column for each field of `Row`; `split` is "" where none is given."""
+    """Return the rows of a data set as they are: a column for each field of `Row`; `split` may be ""."""
     return pd.DataFrame(list(stream_rows(data)), columns=Row._fields)
 
 

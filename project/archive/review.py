@@ -89,7 +89,7 @@ def save_pictures(images: str, lines: pd.DataFrame, folder: Path, recognizer: Re
     """
     wanted = dict(tuple(lines.groupby("source")))
     sizes: dict[str, tuple[int, int]] = {}
-    for row in tqdm(transcription.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
+    for row in tqdm(transcription.stream_pictures(images), desc="finding pictures", leave=False, mininterval=1):
         own = wanted.pop(row.source, None)
         if own is None:
             continue

@@ -50,9 +50,7 @@ Lines of handwriting with their transcriptions, made on {day} from `{data}` (see
 """
 
 
-def convert(
-    data: str, output: Path, seed: int, rules: Rules | None = None, crops: str = "scaled"
-) -> dict[str, int]:
+def convert(data: str, output: Path, seed: int, rules: Rules | None = None, crops: str = "scaled") -> dict[str, float]:
     """Write a data set (see `sources`) to the folder `output`, whole or not at all.
 
     The files of pictures are kept as they are; regions of pages become pictures of their own, as one of `CROPS`. Only
@@ -88,7 +86,7 @@ def convert(
             writer=rules.writer, crops=crops,
         )  # fmt: skip
         (folder / "README.md").write_text(card, "utf-8")
-    sizes = {split: len(of_split(rows, split)) for split in SPLITS}
+    sizes: dict[str, float] = {split: len(of_split(rows, split)) for split in SPLITS}
     return sizes | {"rejected": len(rejected), "leaks": len(leaks)}
 
 

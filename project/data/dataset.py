@@ -43,7 +43,7 @@ class Lines(Sequence[Line]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    def __getitem__(self, index: int) -> Line:
+    def __getitem__(self, index: int) -> Line:  # type: ignore[override]
         text = self._texts.iloc[index]
         return Line(self._images[self.rows[index]], text, self._charset.encode(text))
 
@@ -127,8 +127,8 @@ def frames_needed(labels: Sequence[int]) -> int:
 def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
     """Return the rows of a split (see `sources.scan`) that can be learnt from.
 
-    images: the line image of each, by its index. Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
-    picture, empty text, characters outside the charset, fewer frames than CTC needs.
+    images: the line image of each, by its index. Returns the lines, and a table `source`, `text`, `reason` of the rows
+    that cannot be used: unreadable picture, empty text, characters outside the charset, fewer frames than CTC needs.
     Raise InputError if no row can be used; of `test`, which is read whatever its characters, if none can be read.
     """
     usable, rejected = [], []

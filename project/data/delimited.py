@@ -9,9 +9,9 @@ import csv
 import io
 import itertools
 import logging
+import re
 from collections import deque
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +23,8 @@ BLOCK = 1 << 20  # bytes that are looked at together
 SEPARATORS = (",", ";", "\t")
 PICTURES = suffixes()
 LINES_OF_CELL = 50  # a cell with more line breaks is a quotation mark that is not closed
-TYPOGRAPHIC = set("‘’‚“”„–—…«»‹›€£§°·¿¡×½¼¾²³¹\xa0\xad¬©®†‡•‰™")  # what people write beside letters
+# What Windows-1252 makes of the accents of Macintosh and DOS: after a small letter, none of these is written
+WRONG_CODE_PAGE = re.compile("[a-z][\u017d\u0160\u0152\u0178\u201a\u201e\u0192\u2020\u2021\u02c6\u2030\u2039\u2022]")
 
 log = logging.getLogger(__name__)
 
@@ -87,18 +88,19 @@ def encoding_of(file: BinaryIO, name: str) -> str:
             return encoding
     if _is_encoded(file, "utf-8"):
         return "utf-8"
-    if _is_encoded(file, "cp1252", lambda text: all(c.isascii() or c.isalpha() or c in TYPOGRAPHIC for c in set(text))):
+    if _is_encoded(file, "cp1252", lambda text: not WRONG_CODE_PAGE.search(text)):
         log.warning("%s: not UTF-8; read as Windows-1252", name)
         return "cp1252"
     raise InputError("it is neither UTF-8 nor plainly Windows-1252; save it as CSV UTF-8")
 
 
-def _is_encoded(file: BinaryIO, encoding: str, is_plain=lambda text: True) -> bool:
+def _is_encoded(file: BinaryIO, encoding: str, is_plain: Callable[[str], bool] = lambda text: True) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     file.seek(0)
     try:
         while block := file.read(BLOCK):
-            if not is_plain(decoder.decode(block)):
+            text = decoder.decode(block)
+            if not is_plain(text):
                 return False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

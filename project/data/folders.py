@@ -12,10 +12,11 @@ from project.recognition.charset import normalize
 from project.recognition.picture_file import PageOf, is_picture, pages_of, printable_path, suffixes
 
 TEXT = ".gt.txt"
-PICTURES = suffixes() | {".pdf"}
+PICTURES = suffixes()
+FILES = PICTURES | {".pdf"}  # that are read as pictures, a PDF page by page
 MULTI_PAGE = {".pdf", ".tif", ".tiff", ".gif", ".webp", ".avif"}  # of files that may have several pages
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
-FORMATS = {"page", "alto", "xml", "images", "image", "img", "data", "pages", "lines"}  # folders of no hand
+FORMAT_FOLDERS = {"page", "alto", "xml", "images", "image", "img", "data", "pages", "lines"}  # folders of no hand
 NAMED = 5  # files that a warning names
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,9 @@ def _hands_by_pattern(paths: list[Path], folder: Path, pattern: str) -> dict[Pat
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"writer: {pattern!r} is none of auto, folder, none, and no regular expression: {error}") from None
+        raise InputError(
+            f"writer: {pattern!r} is none of auto, folder, none, and no regular expression: {error}"
+        ) from None
     hands = {}
     for path in paths:
         match = compiled.search(printable_path(path.relative_to(folder).as_posix()))
@@ -96,7 +99,7 @@ def _hands_by_pattern(paths: list[Path], folder: Path, pattern: str) -> dict[Pat
 
 def _first_folder(path: Path, folder: Path) -> str:
     parts = split_and_page(path, folder)[1].split("/")
-    return next((part for part in parts if part.lower() not in FORMATS), "")
+    return next((part for part in parts if part.lower() not in FORMAT_FOLDERS), "")
 
 
 def has_pairs(folder: Path) -> bool:
@@ -131,14 +134,14 @@ def read_pairs(folder: Path, writer: str = "auto") -> Iterator[Row]:
 def read_pictures(folder: Path, exclude: Iterable[Path] = ()) -> Iterator[Row]:
     """Yield a row without a text for each picture, and for each page of a file that has several, folder by folder.
 
-    Names with "." or "_" in front are left out, which Apache Spark does not see either, and the resolved paths `exclude`. A file
-    without the suffix of a picture is one by its content; the others are counted in the log.
+    Names with "." or "_" in front are left out, which Apache Spark does not see either, and the resolved paths
+    `exclude`. A file without the suffix of a picture may be one by its content; the others are counted in the log.
     """
     exclude, no_pictures = set(exclude), list[Path]()
     for path in files_in(folder, hidden="._"):
         if exclude and path.resolve() in exclude:
             continue
-        if path.suffix.lower() in PICTURES or is_picture(path):
+        if path.suffix.lower() in FILES or is_picture(path):
             yield from rows_of_file(path)
         else:
             no_pictures.append(path)
@@ -147,7 +150,7 @@ def read_pictures(folder: Path, exclude: Iterable[Path] = ()) -> Iterator[Row]:
 
 def rows_of_file(path: Path) -> Iterator[Row]:
     """Yield a row without a text for a picture, or for each page of a file that has several."""
-    may_have_pages = path.suffix.lower() in MULTI_PAGE or path.suffix.lower() not in PICTURES
+    may_have_pages = path.suffix.lower() in MULTI_PAGE or path.suffix.lower() not in FILES
     for page in pages_of(path) if may_have_pages else [str(path)]:
         if isinstance(page, PageOf):
             yield Row(page, "", page=str(page.number), source=f"{printable_path(path)}:{page.number}")
@@ -157,11 +160,11 @@ def rows_of_file(path: Path) -> Iterator[Row]:
 
 def count_pictures(folder: Path) -> int:
     """Return how many files have the suffix of a picture: about as many as `read_pictures` yields."""
-    return sum(path.suffix.lower() in PICTURES for path in files_in(folder, hidden="._"))
+    return sum(path.suffix.lower() in FILES for path in files_in(folder, hidden="._"))
 
 
 def _pair(picture: Path | None, text: Path | None) -> Row:
-    source = printable_path(picture or text)
+    source = printable_path(picture or text or "")
     row = Row(str(picture) if picture else None, "", source=source)
     if text is None:
         return row._replace(image=None, error=f"{source}: it has no {TEXT} beside it")

@@ -34,7 +34,7 @@ def read_iam(folder: Path) -> Iterator[Row]:
 
     Raise InputError that names a row of `lines.txt`, of `forms.txt` or of a list that is not as described above.
     """
-    file = lines_file(folder)
+    file = lines_file(folder) or folder / "lines.txt"
     forms = file.with_name("forms.txt")
     writers = {}
     for number, fields in _records(forms):

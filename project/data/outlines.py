@@ -75,7 +75,9 @@ def line_height(lines: Sequence[tuple[Points, Points]], size: tuple[float, float
     distance of neighbouring baselines, else a share of the baseline's length.
     """
     drawn = [(polygon, baseline) for polygon, baseline in lines if len(baseline) >= 2]
-    heights = [area(polygon) / sample(line)[1] for polygon, line in drawn if sample(line)[1] and is_covered(line, polygon)]
+    heights = [
+        area(polygon) / sample(line)[1] for polygon, line in drawn if sample(line)[1] and is_covered(line, polygon)
+    ]
     if not heights:
         middles = sorted(float(np.mean([y for _, y in line])) for _, line in drawn)
         heights = [lower - upper for upper, lower in itertools.pairwise(middles) if lower > upper]

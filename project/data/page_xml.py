@@ -14,7 +14,16 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from project.data.folders import PICTURES, files_in, log_passed_over, name_hands, read_pictures, split_and_page, with_suffix
+from project.data.folders import (
+    FORMAT_FOLDERS,
+    PICTURES,
+    files_in,
+    log_passed_over,
+    name_hands,
+    read_pictures,
+    split_and_page,
+    with_suffix,
+)
 from project.data.outlines import Points, outlines
 from project.data.rows import Row
 from project.errors import InputError
@@ -77,7 +86,7 @@ def read_pages(folder: Path, labelled: bool = True, writer: str = "auto") -> Ite
             if another and page.lines and not any(line.text.strip() for line in page.lines):
                 bare.append(path)
                 continue
-            picture = find_picture(path, page.picture)
+            picture = find_picture(path, page.picture, folder)
             if picture in pictures and (page.picture or picture.is_file()):
                 continue
             if page.lines:  # another file may have those of a page without
@@ -165,7 +174,7 @@ def _page_type(element: Element) -> str:
 def _read_alto(root: Element) -> Page:
     """Read an ALTO file. Raise InputError if its lines are not measured in its pixels."""
     unit, lines, size = root.findtext("{*}Description/{*}MeasurementUnit", "pixel"), [], None
-    labels = {tag.get("ID", ""): tag.get("LABEL") or tag.get("TYPE", "") for tag in root.iterfind("{*}Tags/*")}
+    labels = {tag.get("ID", ""): tag.get("LABEL") or tag.get("TYPE") or "" for tag in root.iterfind("{*}Tags/*")}
     for page in root.iterfind(".//{*}Page"):
         size = _size(page.get("WIDTH", ""), page.get("HEIGHT", ""))
         if unit != "pixel" and not size:
@@ -173,7 +182,7 @@ def _read_alto(root: Element) -> Page:
         for block, line in _lines_of_regions(page):
             polygon = line.find("{*}Shape/{*}Polygon")
             outline = _box(line) if polygon is None else polygon.get("POINTS", "")
-            tags = (line.get("TAGREFS") or block.get("TAGREFS", "")).split()
+            tags = (line.get("TAGREFS") or block.get("TAGREFS") or "").split()
             line_type = ",".join(labels[tag] for tag in tags if labels.get(tag))
             lines.append(Line(line.get("ID", ""), outline, _alto_baseline(line), _alto_text(line), line_type))
     return Page(root.findtext(".//{*}sourceImageInformation/{*}fileName") or "", lines, size)
@@ -218,22 +227,25 @@ def _size(*sides: str) -> tuple[float, float] | None:
     return (width, height) if width and height else None
 
 
-def find_picture(path: Path, name: str) -> Path:
+def find_picture(path: Path, name: str, folder: Path) -> Path:
     """Return the picture of a page; where it is missing, the place at which it should have been.
 
     It is looked for by the name in the XML, beside the XML and in the folder above; then by that name or the XML's own,
-    whatever the suffix, the case or the percent signs, there and in the folders inside and beside.
+    whatever the suffix, the case or the percent signs, there and in the folders inside and beside: of these only
+    where they are in the data set's `folder`, or that of the XML is one of its own, as "alto" beside "images".
     """
     bare = PureWindowsPath(name).name  # without folders, whichever way these are written
     near = [path.parent, path.parent.parent]
-    places = [folder / which for folder in near for which in (name, bare)]
+    places = [parent / which for parent in near for which in (name, bare)]
     if found := next((place.resolve() for place in places if place.is_file()), None):
         return found
-    folders = [*near, *_folders(path.parent), *_folders(path.parent.parent)]
+    folders = [path.parent, *_folders(path.parent)]
+    if path.parent != folder or folder.name.lower() in FORMAT_FOLDERS:
+        folders += [path.parent.parent, *_folders(path.parent.parent)]
     stem = path.stem.removesuffix(".alto").removesuffix(".page")
     for wanted in dict.fromkeys(filter(None, (bare.lower(), unquote(bare).lower(), stem.lower()))):
-        for folder in dict.fromkeys(folders):
-            there = _pictures(folder)
+        for parent in folders:
+            there = _pictures(parent)
             if found := there.get(wanted) or there.get(_without_suffix(wanted)):
                 return found.resolve()
     return places[0].resolve()

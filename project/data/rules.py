@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from project.data.rows import Row
 from project.errors import InputError
-from project.recognition.charset import is_invisible, normalize
+from project.recognition.charset import has_invisible, normalize
 
 MARKS = ("keep", "map", "leave_out")  # what may be done with editorial marks
 
@@ -60,7 +60,7 @@ def apply_rules(rows: Iterable[Row], rules: Rules, counts: Counter | None = None
     check_marks(rules.marks)
     counts = Counter() if counts is None else counts
     for row in rows:
-        if any(is_invisible(row.text, at) for at in range(len(row.text))):
+        if has_invisible(row.text):
             counts["invisible characters"] += 1
         text = normalize(row.text)
         marks = find_marks(text)

@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from project.data.folders import PICTURES, has_pairs, read_pairs, read_pictures, rows_of_file
+from project.data.folders import FILES, has_pairs, read_pairs, read_pictures, rows_of_file
 from project.data.hugging_face import read_hub
 from project.data.iam import lines_file, read_iam
 from project.data.page_xml import has_pages, read_pages
@@ -90,7 +90,7 @@ def _read(data: str, labelled: bool, writer: str) -> Iterator[Row]:
     path = Path(data).expanduser().resolve()
     if not path.exists():
         raise InputError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
-    if not labelled and path.is_file() and path.suffix.lower() in PICTURES:
+    if not labelled and path.is_file() and path.suffix.lower() in FILES:
         return rows_of_file(path)
     match _kind(path):
         case "tables":

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def assign_splits(rows: pd.DataFrame, data: str, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the rows of `data` with each in a split, and how each split came about: "given", "by writer", "by page", ...
+    """Return the rows of `data` with each in a split, and how each split came about: "given", "by writer", "by page".
 
     rows: with a column `fingerprint`. Those without a split are in `train`. Raise InputError if `train` is empty.
     """
@@ -34,7 +34,9 @@ def assign_splits(rows: pd.DataFrame, data: str, seed: int) -> tuple[pd.DataFram
     shared = shared_writers(rows)
     if len(shared):
         examples = "; ".join(f"{writer} ({splits})" for writer, splits in shared.head(SHOWN_WRITERS).items())
-        log.warning("%d writers are in two splits, so that hands which are measured were trained on: %s", len(shared), examples)
+        log.warning(
+            "%d writers are in two splits, so that hands which are measured were trained on: %s", len(shared), examples
+        )
     return rows, origins
 
 
@@ -70,7 +72,7 @@ def hold_out(rows: pd.DataFrame, split: str, seed: int) -> tuple[pd.DataFrame, s
         groups = groups.mask(train[known] != "", f"{known} " + train[known])
     sizes = groups.value_counts().sort_index(key=lambda names: names.map(functools.partial(lottery_key, split, seed)))
     room = HELD_OUT * len(train)
-    chosen = []
+    chosen: list[str] = []
     for group, size in sizes.items():
         if size <= room and len(chosen) < len(sizes) // 2:  # where one hand wrote most, others stay beside it
             chosen.append(group)
@@ -100,7 +102,7 @@ def find_leaks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def fingerprint(image: Image | None) -> str:
-    """Return hexadecimal digits of a picture's file, whatever its name, and of what is used of it; "" without a file."""
+    """Return hexadecimal digits of a picture's file, whatever its name, and of the part of it; "" without a file."""
     if isinstance(image, Region):
         page, angle = _file_fingerprint(image.page), f" {image.angle}" if image.angle else ""
         return page and hashlib.sha256(f"{page} {image.outline} {image.size}{angle}".encode()).hexdigest()

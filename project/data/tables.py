@@ -29,7 +29,7 @@ SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)}|part|\d+)[-_.]")
 
 
 def schema(names: Sequence[str]) -> pa.Schema:
-    """Return parquet's columns: `image` and these texts, with what tells the `datasets` library that there are pictures."""
+    """Return parquet's columns: `image` and these texts, marked as pictures for the `datasets` library."""
     features = {"image": {"_type": "Image"}} | {name: {"dtype": "string", "_type": "Value"} for name in names}
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = [("image", image), *((name, pa.string()) for name in names)]
@@ -83,8 +83,9 @@ def find_tables(data: str) -> list[Table]:
 
 
 def _tables_in(filesystem: fsspec.AbstractFileSystem, root: str) -> list[str]:
-    """Return the paths of the tables in a folder and below. On this machine the folder may hold millions of pictures beside them, and
-    fsspec would take a kilobyte for each.
+    """Return the paths of the tables in a folder and below.
+
+    On this machine the folder may hold millions of pictures beside them, and fsspec would take a kilobyte for each.
     """
     if not isinstance(filesystem, LocalFileSystem):
         return filesystem.find(root)
@@ -212,8 +213,9 @@ def _fetched(row: Row) -> Row:
 
 
 def _string(cell: object) -> str:
-    """Return a cell as text; "" where it is missing, or is neither text nor a number. Bytes are UTF-8: not every writer of
-    parquet says which of its columns are texts.
+    """Return a cell as text; "" where it is missing, or is neither text nor a number.
+
+    Bytes are UTF-8: not every writer of parquet says which of its columns are texts.
     """
     if isinstance(cell, bytes):
         return cell.decode()

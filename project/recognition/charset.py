@@ -21,9 +21,14 @@ def normalize(text: str) -> str:
     """Return what ink can show of `text`: in NFC, without invisible characters, with one space for every run of white
     space and none at the ends.
     """
-    if not text.isascii() or not text.isprintable():
-        text = "".join(text[at] for at in range(len(text)) if not is_invisible(text, at))
+    if has_invisible(text):
+        text = "".join(character for at, character in enumerate(text) if not is_invisible(text, at))
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def has_invisible(text: str) -> bool:
+    """Return whether `normalize` removes characters of a text."""
+    return not (text.isascii() and text.isprintable()) and any(is_invisible(text, at) for at in range(len(text)))
 
 
 def is_invisible(text: str, at: int) -> bool:
