@@ -13,10 +13,10 @@ import numpy as np
 from project.errors import InputError
 from project.pages.ink import separate_ink
 from project.pages.line_cut import LineCut, cut_lines
-from project.pages.orientation import Upright, find_text, level, upside_down, usual_thickness
+from project.pages.orientation import Upright, find_text, level, upside_down
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
-from project.pages.reading_order import reading_order, regions
-from project.pages.text_lines import join_pieces, split_at
+from project.pages.reading_order import reading_order, regions, row_order
+from project.pages.text_lines import join_pieces, split_at, usual_thickness
 from project.recognition import image
 from project.recognition.picture_file import File, PageOf
 from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
@@ -172,7 +172,7 @@ def _cut(page: Upright) -> tuple[list[LineCut], list[int]]:
     if len(courses) > MAX_LINES:
         raise InputError(f"{len(courses)} lines on a page; at most {MAX_LINES} are read")
     boxes = np.array([course.box for course in courses])
-    order = reading_order(boxes)
+    order = row_order(boxes) if sheet.rules.any() else reading_order(boxes)
     courses, boxes = [courses[index] for index in order], boxes[order]
     return [cut.transformed(page.matrix) for cut in cut_lines(sheet, courses)], regions(boxes)
 

@@ -12,8 +12,11 @@ MIN_LENGTH = 0.15  # of the longest part's width: a shorter one is no line that 
 MAX_DOUBLE = 0.15  # of a patch's columns that may go through it twice
 MIN_MEAN_PROBABILITY = 0.5  # of a piece as a whole
 MIN_PIXELS = 12  # px of the map: less is a speck
+MIN_THICKNESS = 0.4  # of the usual core's thickness; a thinner piece has to be long
+MIN_THIN_LENGTH = 20  # least thicknesses
 MIN_ELONGATION = 3.0  # of a patch's standard deviations, along to across, that tell its direction
 MAX_BEND = 20  # degrees between two pieces of a line
+MAX_GAP_IN_CELL = 15.0  # core thicknesses
 MAX_GAP, MAX_OVERLAP = 4.0, 1.0  # core thicknesses between the ends of two pieces of a line
 MAX_OFFSET, MAX_DRIFT = 0.6, 0.05  # to the side: of the core's thickness, and of the gap
 OFFSET_COST = 3  # px of gap for which a px to the side counts when the nearest is chosen
@@ -74,6 +77,22 @@ class Course:
         return np.stack([-along[:, 1], along[:, 0]], axis=1)
 
 
+def without_specks(pieces: list[Course]) -> list[Course]:
+    """Return the pieces without those that are both thin beside the usual one and short: strokes, dots, dirt."""
+    if not pieces:
+        return []
+    least = MIN_THICKNESS * usual_thickness(pieces)
+    return [piece for piece in pieces if piece.thickness > least or piece.length > MIN_THIN_LENGTH * least]
+
+
+def usual_thickness(pieces: list[Course]) -> float:
+    """Return the thickness of cores, px: the median, by length."""
+    thickness, lengths = (np.array([getattr(piece, name) for piece in pieces]) for name in ("thickness", "length"))
+    order = thickness.argsort()
+    total = lengths[order].cumsum()
+    return float(thickness[order][np.searchsorted(total, total[-1] / 2)])
+
+
 def find_pieces(probability: np.ndarray) -> list[Course]:
     """Return the pieces of lines in a map of probabilities (H, W), a course for each connected patch of text."""
     pieces = []
@@ -84,7 +103,7 @@ def find_pieces(probability: np.ndarray) -> list[Course]:
         for part in apart(np.where(inside, box, 0)):
             rows, columns = np.nonzero(part)
             pieces.append(course_of(np.stack([columns + left, rows + top], axis=1) + 0.5))
-    return pieces
+    return without_specks(pieces)
 
 
 def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int, int]]:
@@ -173,7 +192,8 @@ def lengthened(points: np.ndarray, reach: float) -> np.ndarray:
 def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[Course]:
     """Return the lines: pieces that continue each other are joined, the nearest first.
 
-    rules: bool (H, W), True where the page has an upright ruled line, across which nothing is joined.
+    rules: bool (H, W), True where a table has an upright ruled line, across which nothing is joined; what stands in one
+    cell of a table is, even if it is far apart.
     """
     if not pieces:
         return []
@@ -185,7 +205,8 @@ def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[C
     aside = np.abs(gaps[..., 0] * -along[:, None, 1] + gaps[..., 1] * along[:, None, 0])
     thicker = np.maximum(thickness[:, None], thickness)
     parallel = np.abs(along @ along.T) > np.cos(np.radians(MAX_BEND))
-    allowed = parallel & (ahead < MAX_GAP * thicker) & (ahead > -MAX_OVERLAP * thicker)
+    max_gap = MAX_GAP if rules is None or not rules.any() else MAX_GAP_IN_CELL
+    allowed = parallel & (ahead < max_gap * thicker) & (ahead > -MAX_OVERLAP * thicker)
     allowed &= aside < MAX_OFFSET * thicker + MAX_DRIFT * np.maximum(ahead, 0)
     np.fill_diagonal(allowed, False)
     cost = np.abs(ahead) + OFFSET_COST * aside
