@@ -91,7 +91,7 @@ def save_pictures(images: str, lines: pd.DataFrame, folder: Path, recognizer: Re
     sizes: dict[str, tuple[int, int]] = {}
     for row in tqdm(transcription.stream_pictures(images), desc="finding pictures", leave=False, mininterval=1):
         own = wanted.pop(row.source, None)
-        if own is None:
+        if own is None or row.image is None:
             continue
         is_page = own["line"].notna().all()
         with suppress(InputError):

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from project.errors import InputError
+from project.recognition.bidirectional import has_right_to_left, logical_order, visual_order
 
 BLANK = 0
 # Unicode's property Default_Ignorable_Code_Point (DerivedCoreProperties.txt), without what chooses letters' forms in
@@ -47,7 +48,7 @@ def is_invisible(text: str, at: int) -> bool:
 
 
 class Charset:
-    """The characters that a recogniser can write, in label order.
+    """The characters that a recogniser can write, in label order; texts are in logical order (UAX 9), labels in visual.
 
     Raise InputError if a character comes twice, or if there is none.
     """
@@ -56,12 +57,17 @@ class Charset:
         if not characters or len(set(characters)) != len(characters):
             raise InputError(f"a charset needs each character once and at least one, got {characters!r}")
         self.characters = characters
+        self._has_right_to_left = has_right_to_left(characters)
         self._label = {character: label for label, character in enumerate(characters, start=BLANK + 1)}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "Charset":
         """Collect the characters that occur in `texts`, in code point order."""
-        return cls("".join(sorted(set().union(*texts))))
+        texts = list(texts)
+        characters = set[str]().union(*texts)
+        if has_right_to_left(characters):
+            characters.update(*map(visual_order, texts))  # its brackets open to the other side
+        return cls("".join(sorted(characters)))
 
     def __len__(self) -> int:
         """Return the number of classes C of the network: the characters and the blank."""
@@ -72,14 +78,19 @@ class Charset:
         return "".join(sorted(set(text) - self._label.keys()))
 
     def encode(self, text: str) -> list[int]:
-        """Return labels in 1..C-1. Raise InputError that names the characters outside the charset."""
-        if unknown := self.unknown(text):
+        """Return labels in 1..C-1, in the order of the ink from left to right.
+
+        Raise InputError that names the characters outside the charset.
+        """
+        visual = visual_order(text) if self._has_right_to_left else text
+        if unknown := self.unknown(visual):
             raise InputError(f"characters outside the charset: {unknown!r} in {text!r}")
-        return [self._label[character] for character in text]
+        return [self._label[character] for character in visual]
 
     def decode(self, labels: Sequence[int]) -> str:
         """Return the text of labels in 1..C-1, without blanks. Raise InputError that names a label out of range."""
         for label in labels:
             if not BLANK < label < len(self):
                 raise InputError(f"label {label} is not one of 1..{len(self) - 1}")
-        return "".join(self.characters[label - 1] for label in labels)
+        text = "".join(self.characters[label - 1] for label in labels)
+        return logical_order(text) if self._has_right_to_left else text
