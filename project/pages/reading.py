@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from project.errors import InputError
-from project.pages.ink import separate_ink
+from project.pages.ink import is_light_on_dark, separate_ink
 from project.pages.line_cut import LineCut, cut_lines
 from project.pages.orientation import Upright, find_text, level, upside_down
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
@@ -91,7 +91,7 @@ def find_lines(
     full_size = np.array(
         [[width / pixels.shape[1], 0, 0], [0, height / pixels.shape[0], 0]]
     )  # it may have been reduced
-    return Layout((width, height), round(page.turn, 2), [cut.transformed(full_size) for cut in cuts], numbers)
+    return Layout((width, height), round(page.turn, 2) + 0.0, [cut.transformed(full_size) for cut in cuts], numbers)
 
 
 def read_page(
@@ -167,7 +167,8 @@ def _cut(page: Upright) -> tuple[list[LineCut], list[int]]:
     """Return the cuts of a level page in reading order, with places in its picture, and each one's block, from 0."""
     if not page.pieces:
         return [], []
-    sheet = separate_ink(page.pixels, usual_thickness(page.pieces))
+    pixels = 255 - page.pixels if is_light_on_dark(page.pixels, page.pieces) else page.pixels
+    sheet = separate_ink(pixels, usual_thickness(page.pieces))
     courses = join_pieces(split_at(page.pieces, sheet.rules), sheet.rules)
     if len(courses) > MAX_LINES:
         raise InputError(f"{len(courses)} lines on a page; at most {MAX_LINES} are read")
