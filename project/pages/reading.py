@@ -24,6 +24,7 @@ from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
 MIN_SIDE = 32  # px: less is no page
 MAX_LINES = 2000  # on a page
 MAX_PAGE_ASPECT = 12  # width / height: a picture that is wider is of a line
+OUTLINE_STEP, BASELINE_STEP = 60, 100  # px of the line's picture between two points
 TRIED = 7  # lines that are read both ways to tell which way is up
 
 
@@ -51,22 +52,27 @@ class Layout:
         """Return the place of a line, counted from 0."""
         cut = self.cuts[number]
         last = len(cut.points) - 1
-        columns = np.linspace(0, last, 2 + last // 100)
-        baseline = cut.on_page(columns, np.interp(columns, np.arange(last + 1), cut.baseline))
+        columns = whole_steps(0, last, BASELINE_STEP)
+        baseline = cut.on_page(columns, cut.baseline[columns])
         return Line(self.outline(number, 0, last), self._whole(baseline), self.regions[number])
 
     def outline(self, number: int, start: float, stop: float) -> Outline:
         """Return the polygon about the ink of a line from one column of its picture to another."""
         cut = self.cuts[number]
-        column = np.arange(len(cut.points))
-        columns = np.linspace(start, stop, 2 + int(stop - start) // 60)
-        upper, lower = (cut.on_page(columns, np.interp(columns, column, rows)) for rows in (cut.top, cut.bottom))
+        last = len(cut.points) - 1
+        columns = whole_steps(min(max(start, 0), last), min(max(stop, 0), last), OUTLINE_STEP)
+        upper, lower = (cut.on_page(columns, rows[columns]) for rows in (cut.top, cut.bottom))
         return self._whole(np.concatenate([upper, lower[::-1]]))
 
     def _whole(self, places: np.ndarray) -> Outline:
         """Round places (M, 2) to whole px of the picture."""
         whole = np.rint(places).astype(int).clip(0, np.subtract(self.size, 1))
         return tuple((x, y) for x, y in whole.tolist())
+
+
+def whole_steps(start: float, stop: float, step: int) -> np.ndarray:
+    """Return whole columns from `start` to `stop`, both with them, that are about `step` apart."""
+    return np.rint(np.linspace(start, stop, 2 + int(stop - start) // step)).astype(int)
 
 
 def find_lines(

@@ -61,16 +61,16 @@ def test_the_neighbours_ink_becomes_paper():
 def test_a_place_in_the_picture_is_one_on_the_page():
     upper, _ = cut_lines(sheet(), LINES)
     # the line starts at column 20, and its middle is row 40
-    places = upper.on_page(np.array([0.0, 100.0]), np.array([upper.middle, upper.middle + 7]))
+    places = upper.on_page(np.array([0, 100]), np.array([upper.middle, upper.middle + 7]))
     assert places.tolist() == pytest.approx(np.array([[20.0, 40.0], [120.0, 47.0]]))
     doubled = upper.transformed(np.array([[2.0, 0, 5], [0, 2, 9]]))
-    assert doubled.on_page(np.array([100.0]), np.array([upper.middle + 7])).tolist() == [[245.0, 103.0]]
+    assert doubled.on_page(np.array([100]), np.array([upper.middle + 7])).tolist() == [[245.0, 103.0]]
 
 
 def test_the_letters_stand_on_the_baseline():
     upper, lower = cut_lines(sheet(), LINES)
     for cut, bottom in ((upper, 50), (lower, 110)):
-        row = cut.on_page(np.array([50.0]), cut.baseline[50:51])[0, 1]
+        row = cut.on_page(np.array([30]), cut.baseline[30:31])[0, 1]
         assert row == pytest.approx(bottom, abs=2)
 
 
