@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from project.errors import InputError
@@ -132,8 +133,9 @@ def read_lines(layout: Layout, recognizer: Recognizer, decoder: str = "best_path
 
 def is_page(picture: np.ndarray) -> bool:
     """Return whether a picture uint8 (H, W) shows several lines of writing, one below the other, or a line."""
-    if min(picture.shape) < MIN_SIDE or picture.shape[1] > MAX_PAGE_ASPECT * picture.shape[0]:
+    if min(picture.shape) < 2 * MIN_SIDE or picture.shape[1] > MAX_PAGE_ASPECT * picture.shape[0]:
         return False
+    picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # it takes a third of the time
     lines = [course for course in join_pieces(find_text(picture)) if abs(course.angle) < 45]
     longest = max((line.length for line in lines), default=0.0)
     middles = sorted((line.points[:, 1].mean(), line.thickness) for line in lines if line.length > longest / 3)
