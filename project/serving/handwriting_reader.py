@@ -13,7 +13,7 @@ from mlflow.pyfunc import PythonModelContext
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
-from project.pages.reading import find_lines, read_lines, word_spans
+from project.pages.reading import find_lines, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
 from project.recognition.line_image import Placement
@@ -172,7 +172,7 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
         Word(
             reading.text[start:stop],
             min(one.confidence for one in characters[start:stop]),
-            column(spans[start][0], spans[stop - 1][1]),
+            column(*span_of(spans[start:stop])),
         )
         for start, stop in word_spans(reading.text)
     )
