@@ -23,7 +23,7 @@ import onnxruntime
 
 MODEL = "models/PP-OCRv6_det_small.onnx"  # in the package `rapidocr`
 MULTIPLE = 32  # px: the network's sides are multiples of it
-TILE = 900_000  # px at a time: bounds the memory
+TILE = 700_000  # px at a time: bounds the memory
 OVERLAP = 64  # px of a tile that its neighbour sees too
 MAX_MAP = 20_000_000  # px
 
