@@ -23,9 +23,9 @@ import onnxruntime
 
 MODEL = "models/PP-OCRv6_det_small.onnx"  # in the package `rapidocr`
 MULTIPLE = 32  # px: the network's sides are multiples of it
-TILE = 1280 * 960  # px at a time: bounds the memory
-OVERLAP = 128  # px of a tile that its neighbour sees too
-MAX_MAP = 16 * TILE  # px
+TILE = 700_000  # px at a time: bounds the memory
+OVERLAP = 64  # px of a tile that its neighbour sees too
+MAX_MAP = 20_000_000  # px
 
 
 def text_map(pixels: np.ndarray, scale: float) -> np.ndarray:

@@ -69,20 +69,22 @@ def upside_down(page: Upright) -> Upright:
 
 def find_text(pixels: np.ndarray) -> list[Course]:
     """Return the pieces of lines in a picture uint8 (H, W), in its px. Small writing, and a page on which nothing
-    is found, is looked at in a larger map."""
+    is found, is looked at in a larger map.
+    """
     scale, most = map_scale(pixels.shape, SIDE), map_scale(pixels.shape, MAX_SIDE)
-    pieces, factor = _pieces(pixels, scale)
+    pieces, factor = pieces_at(pixels, scale)
     if not pieces and scale < most:
         scale = min(2 * scale, most)
-        pieces, factor = _pieces(pixels, scale)
+        pieces, factor = pieces_at(pixels, scale)
     if pieces and scale < most:
         core = usual_thickness(pieces) * factor
         if core < CORE_IN_MAP:
-            pieces, _ = _pieces(pixels, min(scale * 2 * CORE_IN_MAP / core, most))
+            pieces, _ = pieces_at(pixels, min(scale * 2 * CORE_IN_MAP / core, most))
     return pieces
 
 
-def _pieces(pixels: np.ndarray, scale: float) -> tuple[list[Course], float]:
+def pieces_at(pixels: np.ndarray, scale: float) -> tuple[list[Course], float]:
+    """Return the pieces of lines in a picture, in its px, by a map that is smaller by `scale`, and its exact scale."""
     probability = text_map(pixels, scale)
     factors = np.divide(probability.shape, pixels.shape)  # of rows, of columns
     back = np.array([[1 / factors[1], 0, 0], [0, 1 / factors[0], 0]])

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from project.errors import InputError
+from project.pages.detection import map_scale
 from project.pages.ink import is_light_on_dark, separate_ink
 from project.pages.line_cut import LineCut, cut_lines
-from project.pages.orientation import Upright, find_text, level, upside_down
+from project.pages.orientation import Upright, find_text, is_sideways, level, pieces_at, upside_down
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading_order import reading_order, regions, row_order
 from project.pages.text_lines import join_pieces, split_at, usual_thickness
@@ -24,6 +25,7 @@ from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
 
 MIN_SIDE = 32  # px: less is no page
 MAX_LINES = 2000  # on a page
+LOOK_SIDE = 640  # px: of the square that has the area of the map that tells a page from a line
 MAX_PAGE_ASPECT = 12  # width / height: a picture that is wider is of a line
 OUTLINE_STEP, BASELINE_STEP = 60, 100  # px of the line's picture between two points
 TRIED = 7  # lines that are read both ways to tell which way is up
@@ -135,10 +137,13 @@ def is_page(picture: np.ndarray) -> bool:
     """Return whether a picture uint8 (H, W) shows several lines of writing, one below the other, or a line."""
     if min(picture.shape) < 2 * MIN_SIDE or picture.shape[1] > MAX_PAGE_ASPECT * picture.shape[0]:
         return False
-    picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # it takes a third of the time
-    lines = [course for course in join_pieces(find_text(picture)) if abs(course.angle) < 45]
+    pieces, _ = pieces_at(picture, map_scale(picture.shape, LOOK_SIDE))
+    lines = join_pieces(pieces or find_text(picture))
+    sideways = is_sideways(lines)
+    lines = [line for line in lines if (abs(line.angle) > 45) == sideways]
     longest = max((line.length for line in lines), default=0.0)
-    middles = sorted((line.points[:, 1].mean(), line.thickness) for line in lines if line.length > longest / 3)
+    across = 0 if sideways else 1
+    middles = sorted((line.points[:, across].mean(), line.thickness) for line in lines if line.length > longest / 3)
     return any(lower - upper > one + other for (upper, one), (lower, other) in pairwise(middles))
 
 

@@ -7,6 +7,7 @@ order that keeps it (topological sorting).
 import numpy as np
 
 MAX_GAP = 2.5  # line heights between two lines of a block
+MAX_APART = 0.9  # heights of cores between two lines of which neither is below the other
 MAX_ROW = 0.8  # of the usual height of lines' cores
 MIN_SHARED = 0.5  # of the narrower one's width that two lines of a block have in common
 
@@ -25,7 +26,8 @@ def reading_order(boxes: np.ndarray) -> list[int]:
     above = middle[:, None] < middle
     before = shares & above
     wholly_left = (right[:, None] <= left) & ~shares
-    level = (np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)) > 0
+    apart = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)  # of cores, which are lower than lines
+    level = apart < MAX_APART * np.minimum((bottom - top)[:, None], bottom - top)
     beside = wholly_left & level
     in_columns = beside | (shares @ beside) | (beside @ shares)  # a line of the one's columns is beside the other
     for one, other in zip(*np.nonzero(wholly_left), strict=True):

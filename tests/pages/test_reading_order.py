@@ -20,6 +20,12 @@ def test_of_two_columns_the_left_one_is_read_first_even_where_it_starts_lower():
     assert reading_order(boxes) == [1, 3, 0, 2]
 
 
+def test_the_lines_of_two_columns_need_not_be_level_with_each_other():
+    # those of the right column are half a line higher: 12 of 25 px
+    boxes = [line(columns, top + 25 * row) for row in range(3) for columns, top in ((RIGHT, 0), (LEFT, 12))]
+    assert reading_order(np.array(boxes, float)) == [1, 3, 5, 0, 2, 4]
+
+
 def test_a_heading_over_two_columns_parts_what_is_above_it_from_what_is_below():
     heading = (0, 40, 220, 50)
     boxes = np.array([line(LEFT, 0), line(RIGHT, 0), heading, line(LEFT, 60), line(RIGHT, 60)], float)
