@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from project.data import sources, synthetic
+from project.data import font_lines, sources, stitching, synthetic
 from project.data.line_cache import LineImages, line_images
 from project.data.rows import SPLITS
 from project.data.splits import digest_rows, find_leaks
@@ -75,13 +75,11 @@ class Data:
 def load_data(
     *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
 ) -> Data:
-    """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
+    """Read one or more data sets as one; each is as `sources` says, or as `made_data_set`.
 
     The charset is every character of the training transcriptions, and those of `characters`.
     """
-    locations = [
-        str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
-    ]
+    locations = [made_data_set(one, dict(synthetic_lines), seed) for one in data]
     rows = sources.scan(*locations, seed=seed)
     texts = rows.loc[rows["split"] == "train", "text"]
     if not any(texts):
@@ -101,6 +99,20 @@ def load_data(
     return Data(
         data, tuple(locations), rows, digest_rows(rows, rows["picture"]), charset, images, lines, rejected, leaks
     )
+
+
+def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
+    """Return where a data set is, after making it if it is one of these: "synthetic", the embedded default;
+    "synthetic:FONTS:TEXTS" (see `font_lines`); "stitched:TABLE" (see `stitching`).
+    """
+    kind, *parts = name.split(":")
+    if name == "synthetic":
+        return str(synthetic.synthesize(None, lines, seed))
+    if kind == "synthetic" and len(parts) == 2:
+        return str(font_lines.synthesize(*parts, None, lines, seed))
+    if kind == "stitched" and parts:
+        return str(stitching.stitch(name.partition(":")[2], None, lines.get("train", 0), seed))
+    return name
 
 
 def pictures_of(locations: Iterable[str]) -> Iterator:
