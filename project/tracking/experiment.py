@@ -1,9 +1,9 @@
 """One training run in MLflow: from a data set and settings to a registered version, with all that it leaves behind."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -12,14 +12,13 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project.atomic import replaced
 from project.data.dataset import Data
-from project.data.folders import read_text
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
-from project.recognition.charset import normalize
 from project.recognition.recognizer import Recognizer
 from project.tracking import mlflow_run, registry, report
 from project.tracking.registry import BASE, register
 from project.tracking.run_folder import checkpoint_of, claim_run_folder
 from project.training import parallel, tuning
+from project.training.languages import candidates, read_prose
 from project.training.loop import train
 from project.training.settings import Settings
 
@@ -54,7 +53,8 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
         if not parallel.broadcast(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
-    texts_of(settings, data)  # they may not be readable: that is to be told before the training
+    if settings.texts:
+        read_prose(settings.texts)  # it may not be readable: that is to be told before the training
     made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     with claim_run_folder(name, *made_from) as claim:
         checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
@@ -80,7 +80,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or register(
-                tune(run_id, trained, texts_of(settings, data), data, start),
+                tune(run_id, trained, settings, data, start),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -117,20 +117,23 @@ def start_of(start_from: str) -> Recognizer | None:
 
 
 def texts_of(settings: Settings, data: Data) -> list[str]:
-    """What the language model is counted from: the training transcriptions, and the lines of the user's text file."""
-    texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
-    if settings.texts:
-        texts += map(normalize, read_text(Path(settings.texts).expanduser()).splitlines())
-    return texts
-
-
-def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None) -> Recognizer:
-    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it. What it
-    started from hands on its n-gram, where the characters are the same and that fits better than one of these texts.
+    """Select the transcriptions that a language model may be made of: those of the training rows, but for writers whose
+    texts stay private.
     """
-    same = start and start.language and start.charset.characters == recognizer.charset.characters
-    known = [start.language.ngram] if same else []
-    recognizer, figures, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"], known)
+    rows = data.rows[data.rows["split"] == "train"]
+    private = tuple(filter(None, settings.private_writers.split(",")))
+    return [text for text, writer in zip(rows["text"], rows["writer"], strict=True) if not writer.startswith(private)]
+
+
+def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data, start: Recognizer | None) -> Recognizer:
+    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it. What it
+    started from hands on its language model, where the characters are the same and no new one fits better.
+    """
+    prose = read_prose(settings.texts) if settings.texts else {}
+    choice = candidates(texts_of(settings, data), prose, recognizer.charset)
+    if start and start.language and start.charset.characters == recognizer.charset.characters:
+        choice = itertools.chain([start.language], choice)
+    recognizer, figures, outcomes = tuning.tuned(recognizer, choice, data.lines["validation"])
     report.log_tuning(run_id, figures, outcomes)
     return recognizer
 

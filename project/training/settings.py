@@ -27,7 +27,8 @@ class Settings:
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     curriculum_epochs: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     ema_decay: float = 0.995  # decay of the moving average of the weights, which is what is kept
-    texts: str = ""  # a text file of whose lines the language model is made too, beside the training transcriptions
+    texts: str = ""  # a text file, or a folder with one for each language, of which the language model is made too
+    private_writers: str = ""  # starts of writers' names, with commas between: their texts are in no language model
     start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
     patience: int = 5  # epochs without a lower CER on the validation split before the run stops
 
@@ -48,8 +49,8 @@ class Settings:
                 raise InputError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
             if name in most and setting > most[name]:
                 raise InputError(f"{name} must be at most {most[name]}, got {setting}")
-        if self.texts and not Path(self.texts).expanduser().is_file():
-            raise InputError(f"texts: {self.texts} is not a file")
+        if self.texts and not Path(self.texts).expanduser().exists():
+            raise InputError(f"texts: {self.texts} does not exist")
 
 
 FINE_TUNING_RATE = Settings.learning_rate / 4  # for a training that starts from what a version knows

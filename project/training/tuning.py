@@ -1,8 +1,7 @@
 """What a trained recogniser learns from validation lines: a language model that helps, and how sure it may be."""
 
 import dataclasses
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -16,24 +15,26 @@ from project.recognition.calibration import (
     fit_temperature,
     fit_temperature_and_power,
 )
-from project.recognition.decoding import BEAM_WIDTH, DECODERS, LanguageModel, best_path, prefix_beam_search
-from project.recognition.ngram import NGram, highest_order
-from project.recognition.recognizer import Recognizer
+from project.recognition.decoding import BEAM_WIDTH, DECODERS, best_path, prefix_beam_search
+from project.recognition.recognizer import Recognizer, models_by_language
+from project.training.languages import Language, has_lexicon, log_prob, with_weights
 
 LINES = 200  # at most, spread over the validation split, for the language model: it bounds the time
 CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
-ORDERS = (3, 4, 5, 6)
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
+PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)  # of a word that the lexicon lacks
+STEPS = (("weight", 0.1), ("weight", -0.1), ("bonus", 0.5), ("bonus", -0.5))  # that are tried last
 NARROW = 10  # beam width while weights are compared: faster, and it prefers the same ones
 
 Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they are about was right
 
 
 def tuned(
-    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
+    recognizer: Recognizer, languages: Iterable[Language], lines: Sequence[Line]
 ) -> tuple[Recognizer, dict[str, float], dict[str, Outcomes]]:
-    """The recogniser with calibrated confidences, and an n-gram if that lowers the CER: of `texts`, or one of `known`.
+    """The recogniser with calibrated confidences, and with the language model, of those to choose from, to which the
+    lines are the most probable, if that lowers the CER.
 
     Returns as well the figures on the validation `lines` (fractions; ECE before and after), and by decoder the
     confidences of the lines.
@@ -41,11 +42,13 @@ def tuned(
     lines = spread(lines, CALIBRATION_LINES)
     log_probs = recognizer.log_probs([line.image for line in lines])
     some, some_log_probs = spread(lines, LINES), spread(log_probs, LINES)
-    language = best_language_model(best_ngram(recognizer, texts, some, known), recognizer, some_log_probs, some)
+    language = best_language_model(most_probable(languages, some), recognizer, some_log_probs, some)
     plain = dataclasses.replace(recognizer, language=language, calibrations={})
     figures: dict[str, float] = {}
     if language:
-        figures |= {"lm_order": language.ngram.order, "lm_weight": language.weight, "lm_bonus": language.bonus}
+        model, *_ = models_by_language(language).values()  # all have the same weights
+        figures |= {"lm_order": model.ngram.order, "lm_weight": model.weight, "lm_bonus": model.bonus}
+        figures |= {"lm_penalty": model.penalty} if model.lexicon else {}
     calibrations, outcomes = {}, {}
     for decoder, suffix in zip(DECODERS, ("", "_beam"), strict=True):
         bar = tqdm(log_probs, desc=f"calibrating {decoder}", leave=False, mininterval=1)
@@ -79,27 +82,29 @@ def spread(items: Sequence, most: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def best_ngram(
-    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
-) -> NGram:
-    """Of the `ORDERS` that the charset allows, the n-gram of `texts` to which the lines are the most probable, or one
-    of the `known`.
-    """
-    highest = highest_order(len(recognizer.charset))
-    ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS if order <= highest)
-    return max(itertools.chain(ngrams, known), key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
+def most_probable(languages: Iterable[Language], lines: Sequence[Line]) -> Language:
+    """Return the language model to which the lines are the most probable."""
+    return max(languages, key=lambda language: sum(log_prob(language, line.labels) for line in lines))
 
 
 def best_language_model(
-    ngram: NGram, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
-) -> LanguageModel | None:
-    """The n-gram with the weight and bonus that read the lines best; None if best path is as good without it."""
+    language: Language, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
+) -> Language | None:
+    """Find the weights with which the language model reads the lines best; None if best path is as good without it."""
     texts = [line.text for line in lines]
 
-    def cer(readings: list[list[int]]) -> float:
+    def cer(readings: Sequence[list[int]]) -> float:
         return metrics.cer(texts, [recognizer.charset.decode(labels) for labels in readings])
 
-    models = [LanguageModel(ngram, weight, bonus) for weight in WEIGHTS for bonus in BONUSES]
-    cers = [cer([prefix_beam_search(one, NARROW, model)[0][0] for one in log_probs]) for model in models]
-    without = cer([best_path(one) for one in log_probs])
-    return models[int(np.argmin(cers))] if min(cers) < without else None
+    def cer_with(weights: dict[str, float]) -> float:
+        model = with_weights(language, **weights)
+        return cer([prefix_beam_search(one, NARROW, model.for_line(one))[0][0] for one in log_probs])
+
+    tried = [{"weight": weight, "bonus": bonus} for weight in WEIGHTS for bonus in BONUSES]
+    best = min(tried, key=cer_with)
+    if has_lexicon(language):
+        tried = [best | {"penalty": penalty} for penalty in PENALTIES]
+        best = min(tried, key=cer_with)
+        tried = [best | {name: best[name] + step} for name, step in STEPS]
+        best = min([best, *tried], key=cer_with)
+    return with_weights(language, **best) if cer_with(best) < cer([best_path(one) for one in log_probs]) else None
