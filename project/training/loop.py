@@ -30,6 +30,7 @@ from project.training.augmentation import augment, sample_stretch
 from project.training.checkpoint import last_state, resume, save
 from project.training.memory import limit_allocators, trim_heap
 from project.training.optimizer import AdamW
+from project.training.page_conditions import add_page_conditions
 from project.training.parallel import Replica, reduce_replicas, replica_pool
 from project.training.settings import Settings
 
@@ -196,6 +197,7 @@ def forward_backward(
     images, widths = augment(
         images, widths, torch.from_numpy(stretch[chosen]).to(device), settings.augmentation, part.generator
     )
+    images = add_page_conditions(images, widths, settings.page_conditions, part.generator)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
         features, input_lengths = part.network.features(images, widths)  # (N, F, T), (N,)
         log_probs = part.network.log_probs(features, input_lengths, settings.dropout, part.generator)  # (T, N, C)

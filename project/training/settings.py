@@ -23,6 +23,7 @@ class Settings:
     lstm_units: int = 128  # units of an LSTM, a direction
     lstm_layers: int = 2  # bidirectional LSTMs
     augmentation: float = 0.75  # strength; 0 is none
+    page_conditions: float = 0.0  # strength of what pages add to lines, see `training.page_conditions`; 0 is none
     dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     curriculum_epochs: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
@@ -37,13 +38,14 @@ class Settings:
             "seed",
             "weight_decay",
             "augmentation",
+            "page_conditions",
             "dropout",
             "shortcut_weight",
             "curriculum_epochs",
             "ema_decay",
         )
         least = dict.fromkeys(may_be_none, 0) | {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "channels": 4}
-        most = {"weight_decay": 1, "augmentation": 5, "dropout": 0.9, "ema_decay": 0.9999}
+        most = {"weight_decay": 1, "augmentation": 5, "page_conditions": 4, "dropout": 0.9, "ema_decay": 0.9999}
         for name, setting in dataclasses.asdict(self).items():
             if not isinstance(setting, str) and not setting >= least.get(name, 1):
                 raise InputError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
