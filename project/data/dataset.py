@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,19 @@ def load_data(
     return Data(
         data, tuple(locations), rows, digest_rows(rows, rows["picture"]), charset, images, lines, rejected, leaks
     )
+
+
+def repeat_lines(data: Data, times: Mapping[str, int]) -> Data:
+    """Let the training lines of some data sets come several times in an epoch. times: by the last part of their names.
+
+    InputError if there is no such data set.
+    """
+    name_of = data.rows["data"].map(lambda name: Path(name.rstrip("/")).name)
+    if unknown := times.keys() - set(name_of):
+        raise InputError(f"repeat: there is no data set {sorted(unknown)[0]!r}; there are {sorted(set(name_of))}")
+    rows = data.lines["train"].rows
+    rows = rows.repeat(name_of[rows].map(lambda name: times.get(name, 1)).to_numpy())
+    return replace(data, lines=data.lines | {"train": Lines(data.images, data.rows["text"].loc[rows], data.charset)})
 
 
 def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
