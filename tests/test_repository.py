@@ -13,6 +13,7 @@ from project.recognition.image import read_image
 from project.tracking.registry import TEST_INPUTS
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "project/docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +45,24 @@ def test_every_requirement_is_pinned_and_python_env_takes_them_all():
     assert re.fullmatch(r"3\.11\.\d+", environment["python"])
 
 
-def test_the_readme_names_every_entry_point_and_every_parameter_and_shows_pictures_that_are_there():
-    readme = (ROOT / "README.md").read_text()
+def test_the_commands_page_names_every_entry_point_and_every_parameter():
+    commands = (ROOT / "project/docs/commands.md").read_text()
     for name, entry_point in entry_points().items():
-        (row,) = re.findall(rf"^\| `{name}` \|.*$", readme, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", commands, re.MULTILINE)
         assert all(f"`{parameter}`" in row for parameter in entry_point["parameters"])
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", readme)
-    assert pictures
-    assert all((ROOT / picture).is_file() for picture in pictures)
+
+
+def test_the_readme_names_every_entry_point_and_has_at_most_200_lines():
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in entry_points())
+    assert len(readme.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_and_page_that_a_page_shows_or_links_is_there(page):
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    for target in targets:
+        assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_every_test_input_is_a_picture_with_its_transcription():
@@ -81,6 +92,6 @@ def test_every_server_is_for_this_machine_alone_unless_told_otherwise():
     ]
     assert hosts
     assert set(hosts) == {"127.0.0.1"}
-    commands = re.findall(r"^mlflow server .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    commands = [line for page in PAGES for line in re.findall(r"^mlflow server .*$", page.read_text(), re.MULTILINE)]
     assert commands
     assert all("--host 127.0.0.1" in command for command in commands)

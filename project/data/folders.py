@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from PIL import Image
-
 from project.data.rows import SPLIT_NAMES, Row
 from project.errors import InputError
 from project.recognition.charset import normalize
-from project.recognition.image import FORMATS, printable_path
+from project.recognition.picture_file import printable_path, suffixes
 
 TEXT = ".gt.txt"
-PICTURES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+PICTURES = suffixes()
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
 log = logging.getLogger(__name__)

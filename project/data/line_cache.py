@@ -19,7 +19,7 @@ from project.atomic import cached_folder
 from project.data.rows import batched
 from project.data.splits import fingerprint
 from project.errors import InputError
-from project.recognition import image, line_image
+from project.recognition import image, line_image, picture_file
 
 AT_ONCE = 25  # pictures that a worker process is sent together
 
@@ -63,7 +63,10 @@ def line_images(
     jobs: worker processes, -1 for one a core; the line images do not depend on it.
     """
     told = hashlib.sha256(
-        b"".join(Path(source).read_bytes() for source in (image.__file__, line_image.__file__, __file__))
+        b"".join(
+            Path(source).read_bytes()
+            for source in (picture_file.__file__, image.__file__, line_image.__file__, __file__)
+        )
     )
     for one in fingerprints:
         told.update(f"{one}\n".encode())

@@ -15,7 +15,8 @@ from project.data.folders import split_and_page, visible
 from project.data.rows import Row
 from project.errors import InputError
 from project.recognition.charset import normalize
-from project.recognition.image import Region, printable_path
+from project.recognition.image import Region
+from project.recognition.picture_file import printable_path
 
 PAGE, ALTO = "PcGts", "alto"  # the names of their roots
 

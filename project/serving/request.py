@@ -5,14 +5,12 @@ request is said without repeating what was sent.
 """
 
 import gc
-import io
 import itertools
 import logging
 import os
 import signal
 import socket
 import struct
-import warnings
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -22,9 +20,9 @@ import orjson
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ParamSchema, TensorSpec
-from PIL import Image
 
-from project.recognition.image import FORMATS, MAX_PIXELS, picture_bytes
+from project.recognition.image import picture_bytes
+from project.recognition.picture_file import MAX_PIXELS, count_pixels
 
 READY = b"!"  # what a worker says first
 BODY, ANSWER = struct.Struct("!I"), struct.Struct("!HI")  # what goes before them: the size; the HTTP status and size
@@ -150,7 +148,7 @@ def pictures(form: str, content: object, column: str) -> list[bytes | str]:
         raise RequestError(400, f"this model takes {orjson.dumps(example).decode()}")
     check_rows(values)
     encoded = [decoded(value) for value in values]
-    if (pixels := sum(map(pixel_count, encoded))) > MAX_PIXELS:
+    if (pixels := sum(count_pixels(one) for one in encoded if isinstance(one, bytes))) > MAX_PIXELS:
         raise RequestError(413, f"the pictures have {pixels} pixels in all; at most {MAX_PIXELS} are read at once")
     return encoded
 
@@ -168,14 +166,3 @@ def decoded(value: str) -> bytes | str:
         return picture_bytes(value)
     except ValueError:
         return value
-
-
-def pixel_count(encoded: bytes | str) -> int:
-    """How many pixels a picture's head announces; 0 where it announces none, for then it is not read."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded), formats=FORMATS) as picture:
-            return picture.width * picture.height
-    except Image.DecompressionBombError:
-        return MAX_PIXELS + 1
-    except Exception:  # Pillow's decoders raise whatever the bytes lead them to
-        return 0

@@ -85,7 +85,18 @@ def version_uri(version: ModelVersion) -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-REQUIREMENTS = ("joblib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pillow", "safetensors")
+REQUIREMENTS = (
+    "joblib",
+    "mlflow",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pillow-heif",
+    "pypdfium2",
+    "safetensors",
+)
 
 DESCRIPTIONS = {
     MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
