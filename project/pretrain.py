@@ -50,11 +50,18 @@ def figures_by_kind(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_of_hands(lines: pd.DataFrame) -> pd.DataFrame:
-    """Compute the CER of the best hand, of the one in the middle and of the worst, by kind of hand."""
-    hands = lines.groupby(["kind", "writer"]).filter(lambda own: len(own) >= HAND_LINES)
-    cers = hands.groupby(["kind", "writer"]).apply(lambda own: error_rates(own)["cer"], include_groups=False)
-    spread = cers.groupby("kind").agg(["size", "min", "median", "max"]).reset_index()
-    return spread.set_axis(["kind of hand", "hands", "best", "middle", "worst"], axis=1).round(4)
+    """Compute the CER of the best hand, of the one in the middle and of the worst, by kind of hand; of hands with
+    `HAND_LINES` lines or more. Without one, the table is empty.
+    """
+    hands = [
+        {"kind of hand": kind, "cer": error_rates(own)["cer"]}
+        for (kind, _), own in lines.groupby(["kind", "writer"])
+        if len(own) >= HAND_LINES
+    ]
+    if not hands:
+        return pd.DataFrame()
+    spread = pd.DataFrame(hands).groupby("kind of hand")["cer"].agg(["size", "min", "median", "max"])
+    return spread.round(4).set_axis(["hands", "best", "middle", "worst"], axis=1).reset_index()
 
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:

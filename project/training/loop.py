@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from project.recognition.network import CRNN
 from project.training import parallel
 from project.training.augmentation import augment, sample_stretch
 from project.training.checkpoint import last_state, resume, save
+from project.training.growth import grow_weights
 from project.training.memory import limit_allocators, trim_heap
 from project.training.optimizer import AdamW
 from project.training.page_conditions import add_page_conditions
@@ -213,20 +214,25 @@ def forward_backward(
 
 @torch.no_grad()
 def load_matching_weights(network: CRNN, charset: Charset, height: int, start: "Recognizer") -> None:
-    """Give `network` the weights of `start`; in the output layers, those of the blank and of the characters that both
-    charsets hold. ValueError if the networks differ in shape, or their line images in height.
+    """Copy the weights of `start` into `network`; in the output layers, those of the blank and of the characters that
+    both charsets hold. The network may be larger than that of `start`, which then lives on in it (see `growth`).
+
+    Raise InputError if it is smaller, has other layers, or their line images differ in height.
     """
-    own = {"height": height, **network.shape}
-    if start.shape != own:
-        raise InputError(f"start_from: that version has {start.shape}; these settings have {own}")
+    shape = {"height": height, **network.shape}
+    fixed = ("height", "lstm_layers")
+    if any(shape[name] < size or (name in fixed and shape[name] != size) for name, size in start.shape.items()):
+        raise InputError(f"start_from: that version has {start.shape}; these settings have {shape}")
+    start_weights: Mapping[str, Tensor] = start.network.state_dict()
+    if start.shape != shape:
+        start_weights = grow_weights(start_weights, CRNN(len(start.charset), **network.shape))
     shared = "".join(character for character in charset.characters if not start.charset.unknown(character))
-    ours, theirs = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
-    known = start.network.state_dict()
+    labels, start_labels = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
     for name, weight in network.state_dict().items():
         if name.startswith(("head.", "shortcut.")):
-            weight[ours] = known[name][theirs]
+            weight[labels] = start_weights[name][start_labels]
         else:
-            weight.copy_(known[name])
+            weight.copy_(start_weights[name])
     log.info("starting from a network that knows %d of %d characters", len(shared), len(charset.characters))
 
 
