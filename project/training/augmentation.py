@@ -15,9 +15,9 @@ Generator = torch.Generator | None
 
 
 def sample_stretch(lines: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """How many times as wide each line is made, float32 (lines,): known before lines of about a width share a batch.
+    """Draw how many times as wide each line is made, float32 (lines,): e^-0.2 to e^0.2 at strength 1, log-uniform.
 
-    At strength 1 from e^-0.2 to e^0.2, evenly in the logarithm.
+    It is drawn before the batches are made, since lines of about the same width share one.
     """
     return np.exp(rng.uniform(-0.2 * strength, 0.2 * strength, lines)).astype(np.float32)
 
@@ -25,10 +25,10 @@ def sample_stretch(lines: int, strength: float, rng: np.random.Generator) -> np.
 def augment(
     images: Tensor, widths: Tensor, stretch: Tensor, strength: float, generator: Generator = None
 ) -> tuple[Tensor, Tensor]:
-    """(N, 1, H, W) in [0, 1], widths (N,), stretch (N,) -> images and widths, varied, W as `padded_width` has it.
+    """Return images (N, 1, H, W) in [0, 1] and widths (N,), varied, each `stretch` (N,) times as wide; W is padded.
 
-    strength: 0 leaves the batch as it is, widths too; the sizes below are those of 1. generator: where the variation
-    comes from, on the batch's device; None is torch's own.
+    strength: 0 leaves the batch as it is, widths too; the sizes below are those of 1. generator: on the batch's device;
+    None is torch's own.
     """
     if strength == 0:
         return images, widths
@@ -38,26 +38,26 @@ def augment(
 
 
 def uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:
-    """One random number a line, (N, 1, 1, 1)."""
+    """Draw one number for each line, (N, 1, 1, 1)."""
     return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high, generator=generator)
 
 
 def distort(
     images: Tensor, widths: Tensor, stretch: Tensor, strength: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Stretch, slant, scale, climb, shift and bend each line. All lengths below are in px of height 1."""
+    """Stretch, slant, scale, tilt, shift and bend each line. All lengths below are in units of its height."""
     n, _, height, width = images.shape
     out_widths = (widths * stretch).ceil().long()
     out_width = padded_width(int(out_widths.max()))
     y = torch.linspace(-0.5, 0.5, height, device=images.device).view(1, height, 1)
     x = torch.linspace(0, out_width / height, out_width, device=images.device) / stretch.view(n, 1, 1)
-    slant, climb, scale, shift = (
+    slant, tilt, scale, shift = (
         uniform(images, -s * strength, s * strength, generator).view(n, 1, 1) for s in (0.4, 0.015, 0.15, 0.06)
     )
     middle = (widths / height / 2).view(n, 1, 1)
     bend_x, bend_y = elastic(n, height, out_width, 0.035 * strength, images.device, generator)
     from_x = x + slant * y + bend_x
-    from_y = y * (1 + scale) + climb * (x - middle) + shift + bend_y
+    from_y = y * (1 + scale) + tilt * (x - middle) + shift + bend_y
     grid = torch.stack([from_x * (2 * height / width) - 1, from_y * 2], dim=3)
     return functional.grid_sample(images, grid, align_corners=False), out_widths  # (N, 1, H, out_width), (N,)
 
@@ -65,27 +65,27 @@ def distort(
 def elastic(
     n: int, height: int, width: int, size: float, device: torch.device, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Two smooth random fields (N, height, width) of standard deviation `size`, a bump about half a line high."""
+    """Draw two smooth fields (N, height, width) of standard deviation `size`, with bumps about half a line high."""
     coarse = torch.randn(n, 2, 4, max(4, 2 * width // height), device=device, generator=generator) * size
     fine = interpolation_matrix(4, height, device).T @ coarse @ interpolation_matrix(coarse.shape[3], width, device)
     return fine[:, 0], fine[:, 1]
 
 
 def interpolation_matrix(points: int, size: int, device: torch.device) -> Tensor:
-    """(points, size): how much each of some evenly spread points counts at each of `size`, by bicubic interpolation."""
-    each_alone = torch.eye(points, device=device)[None, None]
-    return functional.interpolate(each_alone, size=(points, size), mode="bicubic", align_corners=True)[0, 0]
+    """Return (points, size): the weight of each of evenly spread points at each of `size` places, bicubic."""
+    one_hot = torch.eye(points, device=device)[None, None]
+    return functional.interpolate(one_hot, size=(points, size), mode="bicubic", align_corners=True)[0, 0]
 
 
 def vary_stroke_width(images: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Mix each line with a bolder or a thinner self."""
+    """Mix each line with a bolder or a thinner copy of itself."""
     bold, thin = dilate(images), 1 - dilate(1 - images)
     amount = uniform(images, -0.6 * strength, 0.8 * strength, generator)
     return images + amount.clamp(min=0) * (bold - images) - (-amount).clamp(min=0) * (images - thin)
 
 
 def dilate(images: Tensor) -> Tensor:
-    """The most of each pixel and its eight neighbours; as `max_pool2d`, which takes ten times as long on a CPU."""
+    """Return the maximum of each pixel and its eight neighbours: `max_pool2d` takes ten times as long on a CPU."""
     rows = functional.pad(images, (0, 0, 1, 1))
     rows = torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 2:]), images)
     columns = functional.pad(rows, (1, 1))
@@ -93,7 +93,7 @@ def dilate(images: Tensor) -> Tensor:
 
 
 def vary_ink(images: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Paler or fuller ink, and the grain of the paper."""
+    """Make the ink paler or fuller, and give the paper grain."""
     gamma = uniform(images, -0.7 * strength, 0.7 * strength, generator).exp()
     ink = uniform(images, 1 - 0.3 * strength, 1.0, generator)
     grain = torch.empty_like(images).normal_(generator=generator) * uniform(images, 0.0, 0.06 * strength, generator)

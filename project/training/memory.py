@@ -1,4 +1,4 @@
-"""What a training leaves of the machine's memory to others: settings of oneDNN and glibc, and what is given back."""
+"""Limits on what a training keeps of the machine's memory: the caches of oneDNN, the heaps of glibc, Arrow's pool."""
 
 import ctypes
 import os
@@ -6,20 +6,20 @@ import sys
 
 import pyarrow as pa
 
-KERNELS = "512"  # that oneDNN keeps, half of its own default; about 55 for each shape of a batch
+CACHED_KERNELS = "512"  # of oneDNN, half of its default; about 55 for each shape of a batch
 M_ARENA_MAX = -8  # of glibc's malloc.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def limit_allocators() -> None:
-    """Keep the kernels of shapes that come often, and one heap for all threads. To be called before the first batch."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
+    """Limit oneDNN's cache of kernels, and glibc to one heap for all threads. To be called before the first batch."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", CACHED_KERNELS)
     if hasattr(LIBC, "mallopt"):
         LIBC.mallopt(M_ARENA_MAX, 1)
 
 
 def trim_heap() -> None:
-    """What is free between pieces of the heap that are in use, which else grows with the epochs, and Arrow's."""
+    """Return freed memory to the system: what lies between used pieces of the heap, which grows with the epochs."""
     pa.default_memory_pool().release_unused()
     if hasattr(LIBC, "malloc_trim"):
         LIBC.malloc_trim(0)

@@ -11,7 +11,7 @@ from torch.optim.adamw import adamw
 
 
 class AdamW(nn.Module):
-    """Of each weight that learns: how many steps it took, and the running means of its gradients and of their squares.
+    """The trained weights, each with its number of steps and the running means of its gradients and their squares.
 
     weight_decay: times the learning rate, the share of every weight that a step takes away.
     """
@@ -24,14 +24,14 @@ class AdamW(nn.Module):
             self.register_buffer(f"mean_{number}", torch.zeros_like(weight))
             self.register_buffer(f"square_{number}", torch.zeros_like(weight))
 
-    def _each(self, name: str) -> list[Tensor]:
+    def _buffers_of(self, name: str) -> list[Tensor]:
         return [self.get_buffer(f"{name}_{number}") for number in range(len(self._weights))]
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Change the weights by what their `grad` says."""
+        """Change the weights by their `grad`."""
         gradients = [weight.grad for weight in self._weights]
-        means, squares, steps = map(self._each, ("mean", "square", "step"))
+        means, squares, steps = map(self._buffers_of, ("mean", "square", "step"))
         adamw(
             self._weights, gradients, means, squares, [], steps, fused=True, lr=learning_rate,
             weight_decay=self._weight_decay, beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, maximize=False,

@@ -1,9 +1,9 @@
-"""A batch is learnt from in parts, each on a thread or in a process of its own; what they learn is then put together.
+"""Data parallelism over threads and processes: each replica computes the gradients of a micro-batch; they are summed.
 
 A handful of lines is too little work to be shared by threads: they would wait for each other at every frame of an
-LSTM. Batch norm takes each part by itself ("ghost batch norm", Hoffer, Hubara and Soudry 2017, arXiv 1705.08741,
-section 4) and a part's generator is its own. So a training is the same, but for rounding, on any number of threads, and
-of processes up to that of the parts.
+LSTM. Batch norm takes each micro-batch by itself ("ghost batch norm", Hoffer, Hubara and Soudry 2017, arXiv
+1705.08741, section 4), and each replica has a random generator of its own. So a training is the same, but for rounding,
+on any number of threads, and of processes up to that of the micro-batches.
 """
 
 import copy
@@ -19,12 +19,15 @@ from torch import Tensor, nn
 
 from project.recognition.network import CRNN
 
-Told = TypeVar("Told")
+Item = TypeVar("Item")
+
+
+# ----------------------------------------------------------------------------------------------------- processes
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Meet the other processes that `torchrun` started; on GPUs each has its own and talks by NCCL, else by gloo."""
+    """Join the processes that `torchrun` started: by NCCL on GPUs, one each, else by gloo. Alone, do nothing."""
     if not dist.is_torchelastic_launched():
         yield
         return
@@ -38,114 +41,112 @@ def process_group() -> Iterator[None]:
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0: the first is the one that writes files and talks to MLflow."""
+    """Return the number of this process among them; 0 is the one that writes files and talks to MLflow."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def shard(items: Sequence) -> Sequence:
-    """This process's part of `items`: every n-th of n processes."""
+def shard(items: Sequence[Item]) -> Sequence[Item]:
+    """Return this process's share of `items`: every n-th, where there are n processes."""
     return items[rank() :: world_size()]
 
 
-def broadcast(told: Told) -> Told:
-    """What the first process tells; what the others say does not matter."""
-    box = [told]
+def broadcast(item: Item) -> Item:
+    """Return the `item` of process 0, in all processes."""
+    box = [item]
     if world_size() > 1:
         dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
-def all_gather(told: Told) -> list[Told]:
-    """What each process tells, in their order."""
-    answers = [told] * world_size()
+def all_gather(item: Item) -> list[Item]:
+    """Return the items of all processes, by rank."""
+    items = [item] * world_size()
     if world_size() > 1:
-        dist.all_gather_object(answers, told)
-    return answers
+        dist.all_gather_object(items, item)
+    return items
 
 
-def all_reduce(*numbers: float) -> list[float]:
-    """Each number, summed over the processes; all of them get the same."""
-    total = torch.tensor(numbers, dtype=torch.float64)
-    if world_size() > 1 and torch.cuda.is_available():
-        total = total.cuda()
-    return all_reduce_tensor(total).tolist()
-
-
-def all_reduce_tensor(total: Tensor) -> Tensor:
-    """The same for a tensor of each process, in its place."""
+def all_reduce(tensor: Tensor) -> Tensor:
+    """Sum a tensor over the processes, in place."""
     if world_size() > 1:
-        dist.all_reduce(total)
-    return total
+        dist.all_reduce(tensor)
+    return tensor
+
+
+# ------------------------------------------------------------------------------------------------------- threads
 
 
 class Replica:
-    """A network with what it learns from its part of a batch, `learnt`, one vector of which these are views:
-    `gradients` (weights,), of the weights that learn, the running `statistics` of batch norm (channels,), and `told`
-    (2,), figures to be added up with them. And the `generator` by which the part's lines are varied.
+    """A network with a gradient buffer of its own, and the random `generator` that varies its lines.
+
+    buffer: one vector, so that one sum does for all of it, of two views: `gradients` (weights,), of the weights that
+    are trained, and the running `statistics` of batch norm (channels,).
     """
 
     def __init__(self, network: CRNN):
         self.network = network
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        norms = [norm for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)]
-        statistics = [one for norm in norms for one in (norm.running_mean, norm.running_var)]
-        sizes = [one.numel() for one in weights]
-        gradients, told = weights[0].new_zeros(sum(sizes)), weights[0].new_zeros(2)
-        self.buffer = torch.cat([gradients, *statistics, told])
-        # `data`: autograd shall not take a new gradient for a change of the statistics, which it needs
-        split = self.buffer.tensor_split([len(gradients), len(self.buffer) - len(told)])
-        self.gradients, self.statistics, self.told = (one.data for one in split)
+        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        statistics = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]
+        sizes = [weight.numel() for weight in weights]
+        self.buffer = torch.cat([weights[0].new_zeros(sum(sizes)), *statistics])
+        # `data`: autograd would take a new gradient for a change of the statistics, which backward needs
+        self.gradients, self.statistics = (view.data for view in self.buffer.tensor_split([sum(sizes)]))
         self.generator = torch.Generator(self.buffer.device)
-        for weight, own in zip(weights, self.gradients.split(sizes), strict=True):
-            weight.grad = own.as_strided(weight.shape, weight.stride())
-        views = iter(self.statistics.split([one.numel() for one in statistics]))
+        for weight, gradient in zip(weights, self.gradients.split(sizes), strict=True):
+            weight.grad = gradient.as_strided(weight.shape, weight.stride())
+        views = iter(self.statistics.split([statistic.numel() for statistic in statistics]))
         for norm in norms:
             norm.running_mean, norm.running_var = next(views), next(views)
 
     def clone_sharing_weights(self) -> "Replica":
-        """Another that learns: its network has the same weights, the tensors themselves."""
+        """Return another replica, whose network has the same weights: the tensors themselves."""
         network = copy.deepcopy(self.network)
         for weight, shared in zip(network.parameters(), self.network.parameters(), strict=True):
             weight.data, weight.grad = shared.data, None
         return Replica(network)
 
 
-def set_intra_op_threads(number: int) -> None:
-    """Give this thread so many of torch's, for good: at its first question it would take up what was last set for
-    all, and that may be another number by then.
-    """
-    torch.get_num_threads()
-    torch.set_num_threads(number)
-
-
-@contextmanager
-def replica_pool(parts: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as learn from so many parts at once: on a CPU, those of torch, shared out among the parts."""
-    everyone = torch.get_num_threads()
-    at_once = max(1, min(parts, everyone)) if device.type == "cpu" else 1
-    try:
-        with ThreadPoolExecutor(at_once, "part", set_intra_op_threads, (everyone // at_once,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(everyone)  # new threads would begin with the pool's number
-
-
 @torch.no_grad()
-def reduce_replicas(whole: Replica, parts: Sequence[Replica], count: int) -> None:
-    """Give `whole` the sum of the gradients of all `count` parts, of which this process has `parts`, and of what they
-    told, and the mean of their running statistics, which all go on from; the rest of the parts is 0 again.
+def reduce_replicas(whole: Replica, replicas: Sequence[Replica], micro_batches: int) -> None:
+    """Give `whole` the sum of the gradients of all `micro_batches`, of which this process has `replicas`, and the mean
+    of their running statistics. The replicas go on from these statistics, and from gradients of 0.
     """
-    first, *others = (part.buffer for part in parts)
+    first, *others = (replica.buffer for replica in replicas)
     whole.buffer.copy_(first)
     for other in others:
         whole.buffer.add_(other)
-    all_reduce_tensor(whole.buffer)
-    whole.statistics.div_(count)
-    for part in parts:
-        part.buffer.zero_()
-        part.statistics.copy_(whole.statistics)
+    all_reduce(whole.buffer)
+    whole.statistics.div_(micro_batches)
+    for replica in replicas:
+        replica.buffer.zero_()
+        replica.statistics.copy_(whole.statistics)
+
+
+@contextmanager
+def replica_pool(replicas: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads for so many replicas. On a CPU the intra-op threads of torch are divided among them.
+
+    The calling thread has one meanwhile: what it does between two batches is too little to share, and OpenMP's threads,
+    which wait for more of it by spinning, would take the cores from the pool. Where another process keeps a core busy,
+    that made a training 2 to 4 times slower.
+    """
+    intra_op_threads = torch.get_num_threads()
+    workers = max(1, min(replicas, intra_op_threads)) if device.type == "cpu" else 1
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers, "replica", set_intra_op_threads, (intra_op_threads // workers,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(intra_op_threads)
+
+
+def set_intra_op_threads(number: int) -> None:
+    """Set this thread's number of intra-op threads. Query it first: torch sets it at first use, and would undo ours."""
+    torch.get_num_threads()
+    torch.set_num_threads(number)

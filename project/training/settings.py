@@ -1,4 +1,4 @@
-"""What a training run may vary, and within which bounds."""
+"""What a training may vary, and within which bounds."""
 
 import dataclasses
 import math
@@ -9,13 +9,13 @@ from project.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a training run may vary. Pixels are those of the line image, after scaling to `height`."""
+    """What a training may vary. Pixels are those of the line image, after scaling to `height`."""
 
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    micro_batches: int = 2  # of a batch: learnt from side by side, as far as there are threads or processes
-    batch_width: int = 4096  # px: the padded widths of a part, added up, at most; less where there are few lines
+    micro_batches: int = 2  # of a batch: computed side by side, as far as there are threads or processes
+    batch_width: int = 4096  # px: the padded widths of a micro-batch, added up, at most; less where there are few lines
     learning_rate: float = 8e-3  # at the top of the schedule
     weight_decay: float = 0.1  # times the learning rate: share of every weight that a step takes away
     height: int = 32  # px
@@ -24,35 +24,40 @@ class Settings:
     lstm_layers: int = 2  # bidirectional LSTMs
     augmentation: float = 0.75  # strength; 0 is none
     page_conditions: float = 0.0  # strength of what pages add to lines, see `training.page_conditions`; 0 is none
-    dropout: float = 0.2  # share of what the LSTMs and the head read that is withheld in training
+    dropout: float = 0.2  # share of the inputs of the LSTMs and of the head that is set to zero
     shortcut_weight: float = 0.5  # of the CTC shortcut's loss; 0 is none
     curriculum_epochs: int = 1  # epochs in which short lines come first, for CTC to leave its plateau of blanks
     ema_decay: float = 0.995  # decay of the moving average of the weights, which is what is kept
-    texts: str = ""  # a text file, or a folder with one for each language, of which the language model is made too
+    texts: str = ""  # a text file, or a folder with one for each language: the language model is built from it too
     private_writers: str = ""  # starts of writers' names, with commas between: their texts are in no language model
     start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
-    patience: int = 5  # epochs without a lower CER on the validation split before the run stops
+    patience: int = 5  # epochs without a lower CER on the validation split before the training stops
 
     def __post_init__(self):
-        may_be_none = (
-            "seed",
-            "weight_decay",
-            "augmentation",
-            "page_conditions",
-            "dropout",
-            "shortcut_weight",
-            "curriculum_epochs",
-            "ema_decay",
-        )
-        least = dict.fromkeys(may_be_none, 0) | {"minutes": 1e-3, "learning_rate": 1e-9, "height": 8, "channels": 4}
-        most = {"weight_decay": 1, "augmentation": 5, "page_conditions": 4, "dropout": 0.9, "ema_decay": 0.9999}
-        for name, setting in dataclasses.asdict(self).items():
-            if not isinstance(setting, str) and not setting >= least.get(name, 1):
-                raise InputError(f"{name} must be at least {least.get(name, 1)}, got {setting}")
-            if name in most and setting > most[name]:
-                raise InputError(f"{name} must be at most {most[name]}, got {setting}")
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, str):
+                continue
+            low, high = BOUNDS.get(name, (1, math.inf))
+            if not value >= low:  # nor is NaN
+                raise InputError(f"{name} must be at least {low}, got {value}")
+            if value > high:
+                raise InputError(f"{name} must be at most {high}, got {value}")
         if self.texts and not Path(self.texts).expanduser().exists():
             raise InputError(f"texts: {self.texts} does not exist")
 
 
-FINE_TUNING_RATE = Settings.learning_rate / 4  # for a training that starts from what a version knows
+BOUNDS = {  # of the numbers that may be other than 1 and more
+    "seed": (0, math.inf),
+    "minutes": (1e-3, math.inf),
+    "learning_rate": (1e-9, math.inf),
+    "weight_decay": (0, 1),
+    "height": (8, math.inf),
+    "channels": (4, math.inf),
+    "augmentation": (0, 5),
+    "page_conditions": (0, 4),
+    "dropout": (0, 0.9),
+    "shortcut_weight": (0, math.inf),
+    "curriculum_epochs": (0, math.inf),
+    "ema_decay": (0, 0.9999),
+}
+FINE_TUNING_RATE = Settings.learning_rate / 4  # for a training that starts from the weights of a version

@@ -1,4 +1,4 @@
-"""What a trained recogniser learns from validation lines: a language model that helps, and how sure it may be."""
+"""A trained recogniser and validation lines -> the same with a language model that helps, and calibrated confidences."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,18 @@ from project.recognition.calibration import (
     fit_temperature,
     fit_temperature_and_power,
 )
-from project.recognition.decoding import BEAM_WIDTH, DECODERS, best_path, prefix_beam_search
-from project.recognition.recognizer import Recognizer, models_by_language
+from project.recognition.decoding import BEAM_WIDTH, best_path, prefix_beam_search
+from project.recognition.recognizer import Reading, Recognizer, models_by_language
 from project.training.languages import Language, has_lexicon, log_prob, with_weights
 
-LINES = 200  # at most, spread over the validation split, for the language model: it bounds the time
+LANGUAGE_MODEL_LINES = 200  # at most, spread over the validation split: it bounds the time
 CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
 PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)  # of a word that the lexicon lacks
 STEPS = (("weight", 0.1), ("weight", -0.1), ("bonus", 0.5), ("bonus", -0.5))  # that are tried last
-NARROW = 10  # beam width while weights are compared: faster, and it prefers the same ones
+NARROW_BEAM = 10  # beam width while weights are compared: faster, and it prefers the same ones
+SUFFIXES = {"best_path": "", "beam": "_beam"}  # of the metrics, by decoder
 
 Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they are about was right
 
@@ -33,15 +34,13 @@ Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they a
 def tuned(
     recognizer: Recognizer, languages: Iterable[Language], lines: Sequence[Line]
 ) -> tuple[Recognizer, dict[str, float], dict[str, Outcomes]]:
-    """The recogniser with calibrated confidences, and with the language model, of those to choose from, to which the
-    lines are the most probable, if that lowers the CER.
-
-    Returns as well the figures on the validation `lines` (fractions; ECE before and after), and by decoder the
-    confidences of the lines.
+    """Return the recogniser with calibrated confidences and, if that lowers the CER, the one of `languages` to which
+    the lines are the most probable; its metrics on the validation `lines` (fractions; ECE before and after); and the
+    outcomes by decoder.
     """
     lines = spread(lines, CALIBRATION_LINES)
     log_probs = recognizer.log_probs([line.image for line in lines])
-    some, some_log_probs = spread(lines, LINES), spread(log_probs, LINES)
+    some, some_log_probs = spread(lines, LANGUAGE_MODEL_LINES), spread(log_probs, LANGUAGE_MODEL_LINES)
     language = best_language_model(most_probable(languages, some), recognizer, some_log_probs, some)
     plain = dataclasses.replace(recognizer, language=language, calibrations={})
     figures: dict[str, float] = {}
@@ -50,25 +49,13 @@ def tuned(
         figures |= {"lm_order": model.ngram.order, "lm_weight": model.weight, "lm_bonus": model.bonus}
         figures |= {"lm_penalty": model.penalty} if model.lexicon else {}
     calibrations, outcomes = {}, {}
-    for decoder, suffix in zip(DECODERS, ("", "_beam"), strict=True):
+    for decoder, suffix in SUFFIXES.items():
         bar = tqdm(log_probs, desc=f"calibrating {decoder}", leave=False, mininterval=1)
         readings = [plain.transcribe_line(one, decoder, BEAM_WIDTH, alternatives=0) for one in bar]
-        right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
         probabilities = np.array([reading.confidence for reading in readings])
-        sure = [character.confidence for reading in readings for character in reading.characters]
-        correct = [
-            one
-            for reading, line in zip(readings, lines, strict=True)
-            for one in metrics.right_characters(line.text, reading.text)
-        ]
-        if decoder == "beam":
-            labels = [plain.charset.encode(reading.text) for reading in readings]
-            network = np.array([log_probability(*both) for both in zip(log_probs, labels, strict=True)])
-            temperature, power = fit_temperature_and_power(probabilities, network, right)
-        else:  # a best path's probability is the network's own
-            network = np.zeros(len(lines))
-            temperature, power = fit_temperature(probabilities, right), 0.0
-        calibrations[decoder] = Calibration(temperature, fit_temperature(sure, correct), power)
+        right = np.array([reading.text == line.text for reading, line in zip(readings, lines, strict=True)])
+        network = network_log_probs(plain, readings, log_probs) if decoder == "beam" else np.zeros(len(lines))
+        calibrations[decoder] = fit_calibration(decoder, readings, lines, probabilities, network, right)
         outcomes[decoder] = calibrations[decoder].of_lines(probabilities, network), right
         figures[f"val_ece{suffix}_before"] = expected_calibration_error(probabilities, right)
         figures[f"val_ece{suffix}"] = expected_calibration_error(*outcomes[decoder])
@@ -77,8 +64,40 @@ def tuned(
     return dataclasses.replace(plain, calibrations=calibrations), figures, outcomes
 
 
+def network_log_probs(
+    recognizer: Recognizer, readings: Sequence[Reading], log_probs: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Compute the log-probability (lines,) of each reading by the network alone; log_probs: (T, C) of each line."""
+    labels = [recognizer.charset.encode(reading.text) for reading in readings]
+    return np.array([log_probability(*both) for both in zip(log_probs, labels, strict=True)])
+
+
+def fit_calibration(
+    decoder: str,
+    readings: Sequence[Reading],
+    lines: Sequence[Line],
+    probabilities: np.ndarray,
+    network: np.ndarray,
+    right: np.ndarray,
+) -> Calibration:
+    """Fit the calibration of a decoder to its readings of the lines. All arrays are (lines,): `probabilities` of the
+    readings, log-probabilities by the `network` alone, and whether the whole line is `right`.
+    """
+    if decoder == "beam":
+        temperature, power = fit_temperature_and_power(probabilities, network, right)
+    else:  # a best path's probability is the network's own
+        temperature, power = fit_temperature(probabilities, right), 0.0
+    confidences = [character.confidence for reading in readings for character in reading.characters]
+    correct = [
+        is_right
+        for reading, line in zip(readings, lines, strict=True)
+        for is_right in metrics.right_characters(line.text, reading.text)
+    ]
+    return Calibration(temperature, fit_temperature(confidences, correct), power)
+
+
 def spread(items: Sequence, most: int) -> list:
-    """`most` of the items at most, evenly spread over them."""
+    """Return at most `most` of the items, evenly spread over them."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
@@ -90,7 +109,7 @@ def most_probable(languages: Iterable[Language], lines: Sequence[Line]) -> Langu
 def best_language_model(
     language: Language, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
 ) -> Language | None:
-    """Find the weights with which the language model reads the lines best; None if best path is as good without it."""
+    """Return the language model with the weights that read the lines best; None if best path is as good without it."""
     texts = [line.text for line in lines]
 
     def cer(readings: Sequence[list[int]]) -> float:
@@ -98,7 +117,7 @@ def best_language_model(
 
     def cer_with(weights: dict[str, float]) -> float:
         model = with_weights(language, **weights)
-        return cer([prefix_beam_search(one, NARROW, model.for_line(one))[0][0] for one in log_probs])
+        return cer([prefix_beam_search(one, NARROW_BEAM, model.for_line(one))[0][0] for one in log_probs])
 
     tried = [{"weight": weight, "bonus": bonus} for weight in WEIGHTS for bonus in BONUSES]
     best = min(tried, key=cer_with)

@@ -61,7 +61,7 @@ def try_out(settings: Settings, data: str) -> dict[str, float]:
     network, history = train(settings, prepared.charset, lines["train"], lines["validation"], log_epoch)
     best = validate(network, prepared.charset, lines["validation"], settings.batch_width)
     return {
-        "val_cer": round(best.figures["val_cer"], 4),
+        "val_cer": round(best.metrics["val_cer"], 4),
         "train_lines_per_s": lines_per_s(history),
         "epochs": len(history),
     }

@@ -40,7 +40,7 @@ def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None
     figures = {
         "train_lines_per_s": lines_per_s(history),
         "val_cer": round(min(figures["val_cer"] for figures in history), 4),
-        "test_cer": round(test.figures["val_cer"], 4),
+        "test_cer": round(test.metrics["val_cer"], 4),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "epochs": len(history),
     }

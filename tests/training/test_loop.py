@@ -15,7 +15,7 @@ from project.recognition.network import CRNN
 from project.recognition.recognizer import Recognizer
 from project.training import loop
 from project.training.augmentation import sample_stretch
-from project.training.loop import batches, ctc_loss, learning_rate, load_matching_weights, train
+from project.training.loop import ctc_loss, epoch_batches, learning_rate, load_matching_weights, train
 from project.training.parallel import replica_pool
 from project.training.settings import Settings
 
@@ -141,7 +141,7 @@ def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
 
 @pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(225, 240))])
 def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
-    cut = batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
+    cut = epoch_batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
     assert len(cut) in steps
     assert sorted(np.concatenate([part for parts in cut for part in parts])) == list(range(lines))
     assert sum(len(parts) < 2 for parts in cut) <= 1  # what was left over
@@ -153,7 +153,7 @@ def test_batches_have_few_shapes_over_the_epochs():
     shapes = set()
     for rng in map(np.random.default_rng, range(6)):
         stretched = widths * sample_stretch(len(widths), 0.5, rng)
-        for parts in batches(stretched, Settings(), 2, rng, short_first=False):
+        for parts in epoch_batches(stretched, Settings(), 2, rng, short_first=False):
             shapes |= {(len(part), padded_width(stretched[part].max())) for part in parts}
     assert len(shapes) < 32
 
