@@ -19,7 +19,7 @@ from project.tracking.registry import BASE, register
 from project.tracking.run_folder import checkpoint_of, claim_run_folder
 from project.training import parallel, tuning
 from project.training.languages import candidates, read_prose
-from project.training.loop import train
+from project.training.loop import train, training_device
 from project.training.settings import Settings
 
 EXPERIMENT = "handwriting-recognition"
@@ -48,7 +48,7 @@ def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
     the same folder takes the run up again after its last epoch; if it had finished by then, it is not trained again
     (until `release`).
     """
-    validation = data.lines["validation"]
+    settings, validation = settings.on(training_device()), data.lines["validation"]
     if parallel.rank() > 0:
         if not parallel.broadcast(None):
             train(settings, data.charset, data.lines["train"], validation)

@@ -22,9 +22,11 @@ def add_page_conditions(images: Tensor, widths: Tensor, strength: float, generat
         return images
     others, images = torch.roll(images, 1, 0), images.clone()  # the neighbours of a line: those beside it in the batch
     for condition, share in CONDITIONS:
-        chosen = (torch.rand(len(images), generator=generator, device=images.device) < share * strength).nonzero()[:, 0]
-        if len(chosen):
-            images[chosen] = condition(images[chosen], others[chosen], widths[chosen], generator)
+        drawn = torch.rand(len(images), generator=generator, device=images.device) < share * strength  # (N,)
+        if images.device.type != "cpu":  # cheaper there than to ask how many they are
+            images = torch.where(drawn.view(-1, 1, 1, 1), condition(images, others, widths, generator), images)
+        elif drawn.any():
+            images[drawn] = condition(images[drawn], others[drawn], widths[drawn], generator)
     return images
 
 

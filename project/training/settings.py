@@ -4,7 +4,10 @@ import dataclasses
 import math
 from pathlib import Path
 
+import torch
+
 from project.errors import InputError
+from project.training.device import suitable_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +17,8 @@ class Settings:
     seed: int = 1
     epochs: int = 10
     minutes: float = math.inf  # the schedule is drawn in to end after so many minutes, if the epochs take longer
-    micro_batches: int = 2  # of a batch: computed side by side, as far as there are threads or processes
-    batch_width: int = 4096  # px: the padded widths of a micro-batch, added up, at most; less where there are few lines
+    micro_batches: int = 0  # of a batch: computed side by side, as far as there are threads or processes; 0: see `on`
+    batch_width: int = 0  # px: the padded widths of a micro-batch, added up, at most; less for few lines; 0: see `on`
     learning_rate: float = 8e-3  # at the top of the schedule
     weight_decay: float = 0.1  # times the learning rate: share of every weight that a step takes away
     height: int = 32  # px
@@ -45,10 +48,19 @@ class Settings:
         if self.texts and not Path(self.texts).expanduser().exists():
             raise InputError(f"texts: {self.texts} does not exist")
 
+    def on(self, device: torch.device) -> "Settings":
+        """Return the settings with the `batch_width` and the `micro_batches` that suit a device, where they are 0."""
+        batch_width, micro_batches = suitable_batch(device)
+        return dataclasses.replace(
+            self, batch_width=self.batch_width or batch_width, micro_batches=self.micro_batches or micro_batches
+        )
+
 
 BOUNDS = {  # of the numbers that may be other than 1 and more
     "seed": (0, math.inf),
     "minutes": (1e-3, math.inf),
+    "micro_batches": (0, math.inf),
+    "batch_width": (0, math.inf),
     "learning_rate": (1e-9, math.inf),
     "weight_decay": (0, 1),
     "height": (8, math.inf),
