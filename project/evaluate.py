@@ -1,4 +1,4 @@
-"""Entry point `evaluate`: the CER and WER of a registered version on any labelled data set."""
+"""Command `evaluate`: the CER and WER of a registered version on any labelled data set."""
 
 import json
 

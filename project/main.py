@@ -1,4 +1,4 @@
-"""Entry point `main`: run `handwriting_classifier.ipynb` from top to bottom, and print its summary."""
+"""Command `main`: run `handwriting_classifier.ipynb` from top to bottom; its last cell prints the summary."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def summary(notebook: nbformat.NotebookNode) -> str:
-    """What the cell tagged `summary` printed."""
+    """Return what the cell tagged `summary` printed."""
     cells = [cell for cell in notebook.cells if "summary" in cell.metadata.get("tags", [])]
     return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
 
@@ -60,7 +60,9 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
                 progress_bar=False, log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             )  # fmt: skip
         except DeadKernelError as error:
-            raise InputError("the notebook's process died (out of memory?); the same command goes on") from error
+            raise InputError(
+                "the notebook's process died (out of memory?); run the same command again to resume"
+            ) from error
         except papermill.PapermillExecutionError as error:
             raise InputError(f"the notebook ended with {error.ename}: {error.evalue}") from error
         finally:
@@ -69,7 +71,6 @@ def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -
         result = summary(nbformat.read(executed, as_version=4))
     if run_id:
         mlflow.MlflowClient().log_text(run_id, result, "summary.txt")
-    print("\n" + result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Entry point `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
+"""Command `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
 
 import string
 from pathlib import Path
@@ -22,7 +22,7 @@ CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " " + L
 HEIGHT = 36  # px: finer line images than by default
 RATE = Settings.learning_rate * 5 / 8  # of a training on much that is new, whatever it starts from
 HAND_LINES = 10  # a hand with fewer test lines is too short to be told of by itself
-FIGURES = "## What it reads\n"  # the card from here on is written by this entry point
+FIGURES = "## What it reads\n"  # the card from here on is written by this command
 
 
 def kinds_of(rows: pd.DataFrame) -> pd.Series:
@@ -65,7 +65,7 @@ def spread_of_hands(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:
-    """Measure the base model in `folder` on the test splits; returns the table, which becomes the end of its card."""
+    """Measure the base model in `folder` on the test splits; return the table, which becomes the end of its card."""
     recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
     kind_of = dict(zip(rows["source"], kinds_of(rows), strict=True))
     figures = []
@@ -126,7 +126,7 @@ def main(
 ) -> None:
     cli.detach_from_project_run()
     repeats = parse_repeats(repeat)
-    start = experiment.start_of(start_from)
+    start = experiment.load_start(start_from)
     settings = Settings(
         seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts, private_writers=private_writers,
         learning_rate=RATE if start else Settings.learning_rate, page_conditions=page_conditions,
@@ -138,7 +138,9 @@ def main(
         synthetic_lines={"train": synthetic_lines}, characters=CHARACTERS + known,
     )  # fmt: skip
     data_set = repeat_lines(data_set, repeats)
-    run = experiment.run("base", "How well does one model read many hands, in several languages?", settings, data_set)
+    question = "How well does one model read many hands, in several languages?"
+    run = experiment.run("base", question, settings, data_set, start)
+    assert run, "`pretrain` is one process"
     registry.load_recognizer(run.version).save(output, half=True)
     experiment.release([run])
     print(write_card(Path(output), data_set).to_string(index=False))

@@ -1,4 +1,4 @@
-"""Entry point `train`: one training run on any data, in one process or several."""
+"""Command `train`: one training run on any data, in one process or several."""
 
 import json
 import sys
@@ -14,15 +14,16 @@ from project.data import sources
 from project.data.dataset import load_data
 from project.tracking import experiment
 from project.training import parallel
-from project.training.settings import FINE_TUNING_RATE, Settings
+from project.training.settings import Settings
 
 
-def launch(count: int) -> None:
-    """Let `torchrun` start this entry point with the same arguments in so many processes, and wait for their end.
+def launch(processes: int) -> None:
+    """Let `torchrun` start this command with the same arguments in so many processes, and wait for their end.
 
-    SystemExit, with its exit code, if one of them fails, which has said why; ChildProcessError if a signal ends one.
+    Raise SystemExit, with its exit code, if one of them fails, which has said why; ChildProcessError if a signal ends
+    one.
     """
-    options = ["--standalone", f"--nproc-per-node={count}", "-m", "project.train"]
+    options = ["--standalone", f"--nproc-per-node={processes}", "-m", "project.train"]
     try:
         torchrun.run(torchrun.parse_args([*options, *sys.argv[1:]]))
     except ChildFailedError as error:
@@ -40,25 +41,23 @@ def launch(count: int) -> None:
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
 @click.option("--texts", default="", help="A text file for the language model, beside the training's texts.")
 @click.option("--seed", required=True, type=click.IntRange(0))
-@click.option(
-    "--processes", "count", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`."
-)
-def main(data: str, epochs: int, start_from: str, texts: str, seed: int, count: int) -> None:
-    if count > 1 and not torch.distributed.is_torchelastic_launched():
-        launch(count)
+@click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
+def main(data: str, epochs: int, start_from: str, texts: str, seed: int, processes: int) -> None:
+    if processes > 1 and not torch.distributed.is_torchelastic_launched():
+        launch(processes)
         return
     cli.detach_from_project_run()
-    start = experiment.start_of(start_from)
-    shape, rate = (start.shape, FINE_TUNING_RATE) if start else ({}, Settings.learning_rate)
-    settings = Settings(seed, epochs, start_from=start_from, texts=texts, learning_rate=rate, **shape)
+    start = experiment.load_start(start_from)
+    settings = Settings(seed, epochs, start_from=start_from, texts=texts, **experiment.settings_of(start))
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with parallel.process_group():
         data_set = load_data(*sources.parse_data(data), height=settings.height, seed=seed, characters=known)
-        run = experiment.run("train", "How well does it read after a training on these lines?", settings, data_set)
+        question = "How well does it read after a training on these lines?"
+        run = experiment.run("train", question, settings, data_set, start)
     if run:
         champion = experiment.promote_best([run], data_set)
         print(experiment.summary([run], champion).to_string())
-        print(json.dumps({**run.figures, "version": int(run.version.version), "epochs": len(run.history)}))
+        print(json.dumps({**run.metrics, "version": int(run.version.version), "epochs": len(run.history)}))
 
 
 if __name__ == "__main__":

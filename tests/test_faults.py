@@ -72,7 +72,7 @@ def test_a_training_killed_at_any_moment_goes_on_in_its_run(server, table, undis
         process.join()
         killed += 1
     runs = runs_of("killed")
-    trained = [int(epoch) for epoch in re.findall(r"training:epoch (\d+): ", output(tmp_path))]
+    trained = [int(epoch) for epoch in re.findall(r"loop:epoch (\d+): ", output(tmp_path))]
     again = sum(after == before for before, after in itertools.pairwise(trained))
     print(f"{killed} kills, {len(runs)} runs of {len(EPOCHS)} epochs, {again} epochs trained again from the one before")
     assert len(runs) == output(tmp_path).count("done\n")
@@ -107,7 +107,7 @@ def outage(server, table, tmp_path_factory):
     stays_at_3.go_on.set()
     leaves_at_3.go_on.set()
     assert stays_at_5.reached.wait(300)
-    waiting = sorted(path.name for path in folders["stays"].glob("checkpoints/*.unsent/*.json"))
+    waiting = sorted(path.name for path in folders["stays"].glob("checkpoints/*/spool/*.json"))
     leaves.join()
     server.start()
     stays_at_5.go_on.set()
@@ -131,14 +131,14 @@ def test_a_training_whose_server_is_gone_for_good_says_what_to_do_and_keeps_all(
     words = f"What was trained is kept: start the server, then give the same command again in {folder}"
     assert exit_codes["leaves"] == 1
     assert f"ConnectionError: the tracking server at {server.uri} does not answer. {words}" in output(folder)
-    assert len(list(folder.glob("checkpoints/*.pt"))) == 1
+    assert len(list(folder.glob("checkpoints/*/checkpoint.pt"))) == 1
 
     again = start("leaves", table, folder, server)
     again.join()
     assert again.exitcode == 0, output(folder)
     before, _, after = output(folder).partition(words)
-    assert "training:epoch 5: " in before
-    assert "training:epoch " not in after
+    assert "loop:epoch 5: " in before
+    assert "loop:epoch " not in after
     (run,) = runs_of("leaves")
     assert_whole(run)
     assert history(run, "val_loss") == history(undisturbed[0], "val_loss")

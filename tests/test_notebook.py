@@ -31,6 +31,7 @@ def test_it_prints_the_runs_the_champion_and_a_line_that_was_read(trained):
     for name in (*RUNS, "val_cer", "test_cer"):
         assert name in table
     assert "champion: cnn_text_identifier version" in table
+    assert trained.count("champion: cnn_text_identifier version") == 1
     assert "a test line: " in table
     assert "it reads: " in table
 

@@ -59,12 +59,12 @@ def train(name, table, folder, uri, holds, environment):
     mlflow.set_tracking_uri(uri)
     log_epoch = mlflow_run.log_epoch
 
-    def hold_and_tell(run_id, checkpoint, epoch, *rest):
+    def hold_and_log(run_id, folder, epoch, *rest):
         if epoch in holds:
             holds[epoch].wait()
-        log_epoch(run_id, checkpoint, epoch, *rest)
+        log_epoch(run_id, folder, epoch, *rest)
 
-    mlflow_run.log_epoch = hold_and_tell
+    mlflow_run.log_epoch = hold_and_log
     with Path("output.txt").open("a") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
@@ -122,7 +122,7 @@ def assert_whole(run):
 
 
 def nothing_left(folder):
-    return {path.suffix for path in (folder / "checkpoints").iterdir()} == {".lock"}
+    return {path.name for path in folder.glob("checkpoints/*/*")} == {"lock"}
 
 
 def read(uri, models, answers, environment):

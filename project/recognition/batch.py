@@ -21,7 +21,7 @@ def frames_of(width):
 
 
 def width_batches(
-    widths: Sequence[float], batch_width: int, rng: np.random.Generator | None = None
+    widths: Sequence[float] | np.ndarray, batch_width: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
     """Cut lines, narrow ones first, into batches whose padded width (N x Wmax) is at most `batch_width` px.
 

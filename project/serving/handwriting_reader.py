@@ -1,27 +1,39 @@
 """The script that MLflow stores with each version of `handwriting_reader` and runs to load it (model from code)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
 from project.errors import InputError
+from project.pages.page import Character, Line, Outline, Word, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes, read_image
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
-AT_ONCE = 32  # pictures that are held decoded and read together: it bounds the memory of a large table
-MAX_LABELS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
-COLUMNS = ("text", "confidence", "characters", "alternatives", "error")
+CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
+LAYOUTS = ("auto", "line", "page")  # what a picture is taken for
+MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
+COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
 
 
+class SingleLine(NamedTuple):
+    """A picture of one line that is to be read: its (H, W), its line image, and where that lies in it."""
+
+    shape: tuple[int, int]
+    line_image: np.ndarray  # uint8 (1, height, W')
+    placement: Placement
+
+
 class HandwritingReader(mlflow.pyfunc.PythonModel):
-    """Encoded pictures of lines in the column `image` -> a table of what is written in them: `COLUMNS`.
+    """Read encoded pictures of lines or pages, in the column `image`, into a table of what is written: `COLUMNS`.
 
     A picture that cannot be read spoils no other: its text is empty, its confidence 0, and `error` says why; elsewhere
     `error` is empty. Nothing is None, of which JSON, Spark and CSV would each make something else. A parameter that is
@@ -34,68 +46,166 @@ class HandwritingReader(mlflow.pyfunc.PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
     ) -> pd.DataFrame:
-        answers = self.answers(list(model_input["image"]), params)
-        return pd.DataFrame(answers, model_input.index, columns=COLUMNS)  # each beside its picture
+        rows = list(self.answers(list(model_input["image"]), params))
+        return pd.DataFrame(rows, model_input.index, columns=COLUMNS)  # each beside its picture
 
-    def answers(self, pictures: Sequence, params: dict) -> list[dict]:
-        """The rows of that table, without the time that a table takes: for `invocation`."""
+    def answers(self, pictures: Sequence, params: dict) -> Iterator[dict]:
+        """Return the rows of that table, one after the other. MlflowException if a parameter is not allowed."""
         try:
             check(**params)
-        except ValueError as error:
+        except InputError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-        rows = []
-        for start in range(0, len(pictures), AT_ONCE):
-            rows += read_pictures(self.recognizer, pictures[start : start + AT_ONCE], **params)
-        return rows
+        return read_pictures(self.recognizer, pictures, **params)
 
 
-def check(decoder: str, **counts: int) -> None:
-    """ValueError if a parameter is not one that `Recognizer.transcribe` takes, or would take too long."""
-    if decoder not in DECODERS:
-        raise InputError(f"decoder must be one of {sorted(DECODERS)}; got {decoder[:20]!r}")
+def check(decoder: str, layout: str, **counts: int) -> None:
+    """Raise InputError if a parameter is not one that `read_pictures` takes, or would take too long."""
+    for name, value, allowed in (("decoder", decoder, DECODERS), ("layout", layout, LAYOUTS)):
+        if value not in allowed:
+            raise InputError(f"{name} must be one of {sorted(allowed)}; got {value[:20]!r}")
     for name, count in counts.items():
         least = int(name == "beam_width")
-        if not least <= count <= MAX_LABELS[name]:
-            raise InputError(f"{name} must be from {least} to {MAX_LABELS[name]}; got {count}")
+        if not least <= count <= MAX_COUNTS[name]:
+            raise InputError(f"{name} must be from {least} to {MAX_COUNTS[name]}; got {count}")
 
 
-def read_pictures(recognizer: Recognizer, pictures: Sequence, **params) -> list[dict]:
-    """A row (see `COLUMNS`) for each encoded picture (see `images.picture_bytes`); params are those of `transcribe`."""
-    rows, readable = [empty_row() for _ in pictures], []
-    for row, picture in zip(rows, pictures, strict=True):
+def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **params) -> Iterator[dict]:
+    """Yield a row (see `COLUMNS`) for each encoded picture (see `image.picture_bytes`), in order.
+
+    layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`. Pages are read one by one, when their rows are
+    asked for, and lines that follow each other together.
+    """
+    pending: list[tuple[dict, SingleLine | None]] = []  # rows to come, and what is to be read for them
+    for picture in pictures:
+        row, line = empty_row(), None
         try:
-            readable.append((row, *recognizer.normalize_with_placement(read_image(picture_bytes(picture)))))
-        except ValueError as error:
+            pixels = read_image(picture_bytes(picture))
+            if is_page(pixels, layout):
+                yield from read_lines(recognizer, pending, **params)
+                pending = []
+                row.update(page_row(pixels, recognizer, **params))
+            else:
+                line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
+        except InputError as error:
             row["error"] = str(error)
-    line_images = [line_image for _, line_image, _ in readable]
-    for (row, line_image, place), reading in zip(readable, recognizer.transcribe(line_images, **params), strict=True):
-        row.update(filled_row(reading, place, line_image.shape[2]))
-    return rows
+        pending.append((row, line))
+        if len(pending) == CHUNK_LINES:
+            yield from read_lines(recognizer, pending, **params)
+            pending = []
+    yield from read_lines(recognizer, pending, **params)
+
+
+def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
+    """Read the lines together; return all rows, those of the lines filled in."""
+    lines = [(row, line) for row, line in pending if line]
+    readings = recognizer.transcribe([line.line_image for _, line in lines], **params)
+    for (row, line), reading in zip(lines, readings, strict=True):
+        row.update(line_row(reading, line))
+    return [row for row, _ in pending]
+
+
+def is_page(pixels: np.ndarray, layout: str) -> bool:
+    """Return whether a picture uint8 (H, W) is to be read as a page."""
+    if layout != "auto":
+        return layout == "page"
+    from project.pages import reading  # here, for its OpenCV takes memory that a reader of lines can do without
+
+    return reading.is_page(pixels)
 
 
 def empty_row() -> dict:
-    """What is said of a picture that was not read."""
-    return {"text": "", "confidence": 0.0, "characters": [], "alternatives": [], "error": ""}
+    """Return the row of a picture that was not read."""
+    return {
+        "text": "",
+        "confidence": 0.0,
+        "characters": [],
+        "alternatives": [],
+        "error": "",
+        "layout": "",
+        "lines": [],
+    }
 
 
-def filled_row(reading: Reading, place: Placement, width: int) -> dict:
-    """A reading, its characters placed in px of the picture. width: that of the line image, px."""
+def page_row(pixels: np.ndarray, recognizer: Recognizer, **params) -> dict:
+    """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks.
+
+    Its confidence is the mean of its characters' lines, 0 where nothing is written.
+    """
+    from project.pages.reading import read_page
+
+    page = read_page(pixels, recognizer, **params)
+    return {
+        "text": page.text,
+        "confidence": _rounded(page.confidence),
+        "layout": "page",
+        "lines": [line_dict(line) for line in page.lines],
+    }
+
+
+def line_row(reading: Reading, line: SingleLine) -> dict:
+    """Return what is written in the picture of a line, in px of it."""
+    place, width = line.placement, line.line_image.shape[2]
+    spans = [
+        (place.left + place.scale * one.start, place.left + place.scale * min(one.stop, width))
+        for one in reading.characters
+    ]
     return {
         "text": reading.text,
         "confidence": _rounded(reading.confidence),
         "characters": [
-            {
-                "text": character.text,
-                "confidence": _rounded(character.confidence),
-                "start": round(place.left + place.scale * character.start, 1),
-                "stop": round(place.left + place.scale * min(character.stop, width), 1),
-            }
-            for character in reading.characters
+            _said(one) | {"start": round(start, 1), "stop": round(stop, 1)}
+            for one, (start, stop) in zip(reading.characters, spans, strict=True)
         ],
-        "alternatives": [
-            {"text": text, "confidence": _rounded(confidence)} for text, confidence in reading.alternatives
-        ],
+        "alternatives": _alternatives(reading.alternatives),
+        "layout": "line",
+        "lines": [line_dict(line_of_picture(reading, spans, line.shape))],
     }
+
+
+def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shape: tuple[int, int]) -> Line:
+    """Return the line that fills a picture of `shape` (H, W). spans: from where to where each character goes, px."""
+    height, width = shape
+
+    def column(start: float, stop: float) -> Outline:
+        return (start, 0.0), (stop, 0.0), (stop, float(height)), (start, float(height))
+
+    characters = tuple(
+        Character(one.text, one.confidence, column(*span)) for one, span in zip(reading.characters, spans, strict=True)
+    )
+    words = tuple(
+        Word(
+            reading.text[start:stop],
+            min(one.confidence for one in characters[start:stop]),
+            column(spans[start][0], spans[stop - 1][1]),
+        )
+        for start, stop in word_spans(reading.text)
+    )
+    outline = column(0.0, float(width))
+    return Line(outline, (), 0, reading.text, reading.confidence, words, characters, tuple(reading.alternatives))
+
+
+def line_dict(line: Line) -> dict:
+    """Return a line as the answer has it: places are lists of [x, y], px of the picture."""
+    return _said(line) | {
+        "outline": _places(line.outline),
+        "baseline": _places(line.baseline),
+        "region": line.region,
+        "words": [_said(word) | {"outline": _places(word.outline)} for word in line.words],
+        "characters": [_said(one) | {"outline": _places(one.outline)} for one in line.characters],
+        "alternatives": _alternatives(line.alternatives),
+    }
+
+
+def _said(part) -> dict:
+    return {"text": part.text, "confidence": _rounded(part.confidence)}
+
+
+def _alternatives(alternatives: Sequence[tuple[str, float]]) -> list[dict]:
+    return [{"text": text, "confidence": _rounded(confidence)} for text, confidence in alternatives]
+
+
+def _places(outline: Outline) -> list[list[float]]:
+    return [[round(x, 1), round(y, 1)] for x, y in outline]
 
 
 def _rounded(confidence: float) -> float:

@@ -1,32 +1,27 @@
-"""The body of a request -> the body of its answer: what a worker process of `serving` does with an MLflow model.
+"""The body of a request -> the body of its answer, by way of an MLflow model.
 
 Takes the JSON that MLflow's own scoring server takes, in a tenth of its time and within limits; what is wrong with a
 request is said without repeating what was sent.
 """
 
-import gc
 import itertools
 import logging
-import os
-import signal
-import socket
-import struct
-from contextlib import suppress
+from collections.abc import Iterable
 from http import HTTPStatus
+from typing import NamedTuple
 
-import mlflow
 import numpy as np
 import orjson
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ParamSchema, TensorSpec
 
+from project.errors import InputError
 from project.recognition.image import picture_bytes
 from project.recognition.picture_file import MAX_PIXELS, count_pixels
 
-READY = b"!"  # what a worker says first
-BODY, ANSWER = struct.Struct("!I"), struct.Struct("!HI")  # what goes before them: the size; the HTTP status and size
 MAX_ROWS = 32  # of a request
+MAX_LINES = 500  # of all pages of a request
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 
 log = logging.getLogger(__name__)
@@ -36,41 +31,41 @@ class RequestError(Exception):
     """A request that is not answered: the HTTP status, and what is wrong with it."""
 
 
-def worker_main(connection: socket.socket, folder: str, threads: int) -> None:
-    """Load the model in `folder`, send `READY`, and answer the bodies that come, until the connection ends.
+class Answer(NamedTuple):
+    """The answer to a request, with what is counted of it."""
 
-    A body comes after its size (`BODY`), an answer goes after its HTTP status and size (`ANSWER`). The network uses so
-    many threads.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group, but the front ends first
-    os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
-    model = mlflow.pyfunc.load_model(folder)
-    gc.freeze()  # the garbage collector need not look through all that was imported again and again
-    connection.sendall(READY)
-    with connection.makefile("rb") as received, suppress(BrokenPipeError):
-        while size := received.read(BODY.size):
-            status, content = answer(model, received.read(*BODY.unpack(size)))
-            connection.sendall(ANSWER.pack(status, len(content)) + content)
+    status: int  # of HTTP
+    content: bytes  # JSON
+    lines: int = 0  # that were read
+    pages: int = 0  # pictures that were read as pages
+    confidences: bytes = b""  # of the lines that have one, each in 1/255
 
 
-def answer(model: PyFuncModel, body: bytes) -> tuple[int, bytes]:
-    """HTTP status and JSON for the body of a request."""
+def answer(model: PyFuncModel, body: bytes) -> Answer:
+    """Answer the body of a request, JSON, whatever it is."""
     try:
-        return 200, invoke(model, body)
+        predictions = invoke(model, body)
     except RequestError as refused:
-        return refused.args[0], error_body(*refused.args)
+        return Answer(refused.args[0], error_body(*refused.args))
     except Exception:
         log.exception("a request failed")
-        return 500, error_body(500, "the server failed; its log says why")
+        return Answer(500, error_body(500, "the server failed; its log says why"))
+    content = orjson.dumps({"predictions": predictions})
+    if not isinstance(predictions[0], dict):  # log-probs
+        return Answer(200, content, len(predictions))
+    lines = [line for row in predictions for line in row["lines"]]
+    confidences = bytes(round(255 * line["confidence"]) for line in lines)
+    return Answer(200, content, len(lines), sum(row["layout"] == "page" for row in predictions), confidences)
 
 
-def error_body(status: int, message: str) -> bytes:
-    """The JSON of an error, in the form that MLflow gives it."""
-    return orjson.dumps({"error_code": HTTPStatus(status).name, "message": message})
+def error_body(status: int, message: str, request_id: str = "") -> bytes:
+    """Return the JSON of an error, in the form that MLflow gives it, with the request's id where it has one."""
+    error = {"error_code": HTTPStatus(status).name, "message": message}
+    return orjson.dumps(error | ({"request_id": request_id} if request_id else {}))
 
 
-def invoke(model: PyFuncModel, body: bytes) -> bytes:
-    """JSON -> JSON by way of the model; `RequestError` if the request is not one that it takes."""
+def invoke(model: PyFuncModel, body: bytes) -> list:
+    """Return the model's predictions for a body. Raise RequestError if it is not one that the model takes."""
     try:
         sent = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -82,14 +77,24 @@ def invoke(model: PyFuncModel, body: bytes) -> bytes:
     (form, content), (spec,) = sent.popitem(), signature.inputs.inputs
     data = tensor(form, content, spec) if isinstance(spec, TensorSpec) else pictures(form, content, spec.name)
     try:  # not by `model.predict`, which would enforce the signature once more
-        predictions = model.unwrap_python_model().answers(data, params)
+        return within_limits(model.unwrap_python_model().answers(data, params))
     except MlflowException as error:
         raise RequestError(400, error.message) from None
-    return orjson.dumps({"predictions": predictions})
+
+
+def within_limits(answers: Iterable) -> list:
+    """Return all answers; raise RequestError as soon as the pages among them have more than `MAX_LINES` lines."""
+    rows, lines = [], 0
+    for row in answers:
+        rows.append(row)
+        lines += len(row["lines"]) if isinstance(row, dict) else 0
+        if lines > MAX_LINES:
+            raise RequestError(413, f"the pages have more than {MAX_LINES} lines in all; send them one by one")
+    return rows
 
 
 def checked_params(sent: object, schema: ParamSchema | None) -> dict:
-    """All parameters of the model: those that were sent, of the right types, and the others' defaults."""
+    """Return all parameters of the model: those that were sent, of the right types, and the others' defaults."""
     params = {param.name: param.default for param in schema.params} if schema else {}
     if sent is None:
         return params
@@ -102,7 +107,7 @@ def checked_params(sent: object, schema: ParamSchema | None) -> dict:
 
 
 def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
-    """The array of a request, of the type and shape that the model takes."""
+    """Return the array of a request, of the model's type and shape. Raise RequestError if it has none."""
     if form not in ("inputs", "instances") or not isinstance(content, list):
         raise RequestError(400, f'this model takes {{"inputs": a list of shape {spec.shape}}}')
     check_rows(content)
@@ -121,7 +126,7 @@ def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
 
 
 def holds_text(content: list) -> bool:
-    """Whether there is a string in nested lists: NumPy would give every number as much memory as the longest."""
+    """Return whether nested lists hold a string: NumPy would give every number as much memory as the longest."""
     while content:
         kinds = set(map(type, content))
         if str in kinds:
@@ -131,7 +136,7 @@ def holds_text(content: list) -> bool:
 
 
 def pictures(form: str, content: object, column: str) -> list[bytes | str]:
-    """The encoded pictures of a request, which are the one column that the model takes."""
+    """Return the encoded pictures of a request, the model's one column. Raise RequestError otherwise."""
     match form, content:
         case "inputs" | "instances", [str(), *_] as values:
             pass
@@ -161,8 +166,8 @@ def check_rows(values: list) -> None:
 
 
 def decoded(value: str) -> bytes | str:
-    """A picture's bytes; what is not base64 stays as it is, for the model to say so in its row."""
+    """Return a picture's bytes; what is not base64 stays as it is, for the model to say so in its row."""
     try:
         return picture_bytes(value)
-    except ValueError:
+    except InputError:
         return value

@@ -1,19 +1,20 @@
 """The front of a served version: a queue with limits, and strict JSON, between uvicorn and the worker processes.
 
 MLflow's own scoring server (`mlflow models serve`) serves the same models, but it has no limits. uvicorn is told to run
-`project.serving:app` from the `code` folder of a model: then it is the code of that version that serves it.
+`project.serving.server:app` from the `code` folder of a model: then it is the code of that version that serves it.
 """
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import h11
 import joblib
+import orjson
+from mlflow.models import Model
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,100 +22,135 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from project.serving.request import ANSWER, BODY, READY, error_body, worker_main
+from project.serving import web_page
+from project.serving.access_log import AccessLog
+from project.serving.alias import Served, follow
+from project.serving.metrics import Metrics
+from project.serving.openapi import describe
+from project.serving.request import Answer, error_body
+from project.serving.workers import START_TIMEOUT, Worker
 
-MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # environment variables: a model's folder; 0 for one worker a core
+# environment variables, set by `serve_model`
+MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # a model's folder; 0 for one worker a core
+NAME, VERSION, ALIAS = "SERVED_NAME", "SERVED_VERSION", "SERVED_ALIAS"  # in the registry; the alias to follow, or ""
+WEB_PAGE = "SERVING_WEB_PAGE"  # 1 to answer GET / with a page to try the model on
 MAX_BODY = 16 * 2**20  # bytes: a photo of 12 MB, or 4 million pixels as a list
 MAX_PENDING_BYTES = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
 CLIENT_TIMEOUT = 20  # seconds for a client to send a request's head, and again its body
-WORKER_TIMEOUT = 60  # seconds for a worker to answer
-START = 120  # seconds for a worker that replaces another to load the model, and for a request to wait for a worker
 
 log = logging.getLogger(__name__)
 
 
-class Worker:
-    """A process that has loaded the model, and a socket to it."""
-
-    def __init__(self, *arguments):
-        self.arguments = arguments  # of `invocation.work`
-
-    async def start(self) -> "Worker":
-        """EOFError if the process cannot load the model."""
-        ours, theirs = socket.socketpair()
-        process = multiprocessing.get_context("spawn").Process
-        self.process = process(target=worker_main, args=(theirs, *self.arguments), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.received, self.sent = await asyncio.open_connection(sock=ours, limit=MAX_BODY)
-        await self.received.readexactly(len(READY))
-        return self
-
-    async def answer(self, body: bytes) -> tuple[int, bytes]:
-        """HTTP status and JSON. EOFError or OSError (TimeoutError is one) if the process is lost."""
-        async with asyncio.timeout(WORKER_TIMEOUT):
-            self.sent.write(BODY.pack(len(body)))
-            self.sent.write(body)
-            await self.sent.drain()
-            status, size = ANSWER.unpack(await self.received.readexactly(ANSWER.size))
-            return status, await self.received.readexactly(size)
-
-    async def restart(self) -> None:
-        """EOFError or OSError if no new process can load the model."""
-        self.sent.transport.abort()
-        self.process.kill()
-        await asyncio.to_thread(self.process.join)
-        async with asyncio.timeout(START):
-            await self.start()
-
-
 class Dispatcher:
-    """Takes requests in as long as there is room, and hands each to a worker that is free."""
+    """Take requests in as long as there is room, and hand each to a worker that is free.
 
-    def __init__(self, model: str, workers: int):
-        self.arguments = (model, max(1, joblib.cpu_count() // workers))  # the workers share the cores
-        self.size = workers
-        self.waiting = self.held = 0
-        self.replacements: set[asyncio.Task] = set()
+    `served` is the version that new workers load; workers of another one are stopped as soon as they are free, once
+    there are `size` others.
+    """
+
+    def __init__(self, served: Served, workers: int, metrics: Metrics):
+        self.served, self.size, self.metrics = served, workers, metrics
+        self.threads = max(1, joblib.cpu_count() // workers)  # the workers share the cores
+        self.waiting = self.held = self.replacing = 0
+        self.free: list[Worker] = []  # who was free last has the warmest caches, and comes first
+        self.available = asyncio.Semaphore(0)  # counts `free`
+        self.all: set[Worker] = set()  # that have loaded their model
+        self.tasks: set[asyncio.Task] = set()  # the event loop itself keeps no hold of them
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """The server is up when all workers are."""
-        self.free = asyncio.LifoQueue()  # who was free last has the warmest caches
-        for worker in await asyncio.gather(*(Worker(*self.arguments).start() for _ in range(self.size))):
-            self.free.put_nowait(worker)
-        yield
-
-    async def answer(self, body: bytes) -> tuple[int, bytes]:
-        """HTTP status and JSON from a worker; a worker that is lost on the way is replaced."""
+        """Start all workers before the server is up, and stop them with it."""
+        self.metrics.set_version(self.served.name, self.served.version)
         try:
-            async with asyncio.timeout(START):
-                worker = await self.free.get()
+            for worker in await asyncio.gather(*(self.new_worker() for _ in range(self.size))):
+                self.add(worker)
+            if self.served.alias:
+                self.run(follow(self))
+            yield
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*(worker.stop() for worker in self.all))
+
+    def run(self, coroutine) -> None:
+        """Run a coroutine beside the requests."""
+        task = asyncio.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def new_worker(self, served: Served | None = None) -> Worker:
+        """Return a worker that has loaded the version, by default the one that is served. Raise EOFError or OSError."""
+        return await Worker((served or self.served).folder, self.threads).start()
+
+    def add(self, worker: Worker) -> None:
+        """Give requests to this worker, and stop one of another version if there are more than enough."""
+        self.all.add(worker)
+        self.metrics.workers.set(len(self.all))
+        self.release(worker)
+        if len(self.all) > self.size:
+            self.run(self.retire())
+
+    async def retire(self) -> None:
+        """Stop a free worker of another version, if there is one, and there are more than enough workers."""
+        await self.available.acquire()
+        outdated = next((one for one in self.free if one.model != self.served.folder), None)
+        if outdated and len(self.all) > self.size:
+            self.free.remove(outdated)
+            self.discard(outdated)
+        else:
+            self.available.release()
+
+    def release(self, worker: Worker) -> None:
+        """Take a worker back that has answered; stop it if another version is served by enough others."""
+        if worker.model != self.served.folder and len(self.all) > self.size:
+            self.discard(worker)
+        else:
+            self.free.append(worker)
+            self.available.release()
+
+    def discard(self, worker: Worker) -> None:
+        """Stop a worker that is not free."""
+        self.all.discard(worker)
+        self.metrics.workers.set(len(self.all))
+        self.run(worker.stop())
+
+    async def answer(self, body: bytes) -> Answer:
+        """Return a worker's answer; a worker that is lost is replaced. Raise HTTPException if none is free."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self.available.acquire()
         except TimeoutError:
             raise HTTPException(503, "no worker is free", RETRY) from None
+        worker = self.free.pop()
         try:
             answered = await worker.answer(body)
         except (EOFError, OSError) as error:
             log.error("a worker was lost: %r", error)
-            replacement = asyncio.create_task(self.replace(worker))
-            self.replacements.add(replacement)  # the event loop itself keeps no hold of it
-            replacement.add_done_callback(self.replacements.discard)
-            return 500, error_body(500, "the server could not cope with this request")
-        self.free.put_nowait(worker)
+            self.metrics.lost.inc()
+            self.discard(worker)
+            self.run(self.replace())
+            return Answer(500, error_body(500, "the worker crashed on this request, or took too long"))
+        except BaseException:  # the client has gone: what is still on its way must not answer the next request
+            self.discard(worker)
+            self.run(self.replace())
+            raise
+        self.release(worker)
         return answered
 
-    async def replace(self, worker: Worker) -> None:
-        """Start a lost worker anew, however often it takes; it is free when it has loaded the model."""
+    async def replace(self) -> None:
+        """Start a worker in place of one that was lost, however often it takes."""
+        self.replacing += 1
         while True:
             try:
-                await worker.restart()
+                self.add(await self.new_worker())
             except (EOFError, OSError) as error:
                 log.error("a worker could not start: %r", error)
                 await asyncio.sleep(1)
             else:
-                return self.free.put_nowait(worker)
+                self.replacing -= 1
+                return
 
     async def invocations(self, request: Request) -> Response:
         """POST /invocations: JSON as `mlflow models serve` takes it."""
@@ -127,18 +163,36 @@ class Dispatcher:
                 raise HTTPException(503, "too many requests at once", RETRY)
             self.waiting += 1
             try:
-                status, content = await self.answer(bytes(body))
+                answer = await self.answer(bytes(body))
             finally:
                 self.waiting -= 1
         finally:
             self.held -= len(body)
-        return Response(content, status, media_type="application/json")
+        self.metrics.count_answer(answer)
+        content = answer.content
+        if answer.status != 200:
+            content = orjson.dumps(orjson.loads(content) | {"request_id": request.state.request_id})
+        return Response(content, answer.status, media_type="application/json")
 
     async def health(self, request: Request) -> Response:
-        """GET /ping and /health: whether any worker is there to answer."""
-        if len(self.replacements) == self.size:
+        """GET /ping and /health: 200 if any worker is there to answer."""
+        if not self.all:
             raise HTTPException(503, "all workers are being replaced", RETRY)
         return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def version(self, request: Request) -> Response:
+        """GET /version: what is served."""
+        return Response(orjson.dumps(self.served.described()), media_type="application/json")
+
+    async def exposition(self, request: Request) -> Response:
+        """GET /metrics, for Prometheus."""
+        self.metrics.pending.set(self.waiting)
+        return Response(self.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def openapi(self, request: Request) -> Response:
+        """GET /openapi.json: what the server takes and answers, by the OpenAPI Specification 3.1."""
+        signature = Model.load(f"{self.served.folder}/MLmodel").signature
+        return Response(orjson.dumps(describe(self.served, signature)), media_type="application/json")
 
     async def read_body(self, request: Request, body: bytearray) -> None:
         """Append to `body` what is sent; refused as soon as it is too large, too slow, or too much for this server."""
@@ -163,25 +217,37 @@ class Dispatcher:
 
 
 async def refuse(request: Request, error: HTTPException) -> Response:
-    content = error_body(error.status_code, error.detail)
+    content = error_body(error.status_code, error.detail, request.state.request_id)
     return Response(content, error.status_code, error.headers, media_type="application/json")
 
 
 async def fail(request: Request, error: Exception) -> Response:
     """What no handler expected: uvicorn logs it."""
-    return Response(error_body(500, "the server failed; its log says why"), 500, media_type="application/json")
+    content = error_body(500, "the server failed; its log says why", request.state.request_id)
+    return Response(content, 500, media_type="application/json")
 
 
-def app() -> Starlette:
-    """What uvicorn runs."""
-    front = Dispatcher(os.environ[MODEL], int(os.environ[WORKERS]) or joblib.cpu_count())
+def app() -> AccessLog:
+    """Return what uvicorn runs."""
+    environment = os.environ.get
+    served = Served(os.environ[MODEL], environment(NAME, ""), environment(VERSION, ""), environment(ALIAS, ""))
+    metrics = Metrics()
+    front = Dispatcher(served, int(os.environ[WORKERS]) or joblib.cpu_count(), metrics)
     routes = [Route("/invocations", front.invocations, methods=["POST"])]
     routes += [Route(path, front.health) for path in ("/ping", "/health")]
+    routes += [Route("/version", front.version), Route("/metrics", front.exposition)]
+    routes += [Route("/openapi.json", front.openapi)]
+    if environment(WEB_PAGE) == "1":
+        routes.append(Route("/", web_page.get))
     starlette = Starlette(
         routes=routes, exception_handlers={HTTPException: refuse, Exception: fail}, lifespan=front.lifespan
     )
     starlette.router.redirect_slashes = False
-    return starlette
+    access = logging.getLogger("project.serving.access")
+    access.addHandler(logging.StreamHandler(sys.stdout))
+    access.setLevel(logging.INFO)
+    access.propagate = False
+    return AccessLog(starlette, metrics)
 
 
 class TimeoutProtocol(H11Protocol):

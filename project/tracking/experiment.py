@@ -1,124 +1,133 @@
-"""One training run in MLflow: from a data set and settings to a registered version, with all that it leaves behind."""
+"""One training as an MLflow run: from a data set and settings to a registered version, and to the champion."""
 
 import dataclasses
 import itertools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import mlflow
 import pandas as pd
-from filelock import FileLock
 from mlflow.entities.model_registry import ModelVersion
 
 from project.atomic import replaced
 from project.data.dataset import Data
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.recognizer import Recognizer
-from project.tracking import mlflow_run, registry, report
-from project.tracking.registry import BASE, register
-from project.tracking.run_folder import checkpoint_of, claim_run_folder
+from project.tracking import champion, mlflow_run, registry, report
+from project.tracking.run_folder import RunFolder
 from project.training import parallel, tuning
 from project.training.languages import candidates, read_prose
 from project.training.loop import train, training_device
-from project.training.settings import Settings
+from project.training.settings import FINE_TUNING_RATE, Settings
 
 EXPERIMENT = "handwriting-recognition"
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a finished run left: where it is in MLflow, its figures by epoch, its test lines as a table, and the lock
-    on its checkpoint, so that no other process takes the run for its own.
+    """A finished run: where it is in MLflow, its metrics by epoch and as a whole, its test lines as a table, and its
+    folder, claimed so that no other process takes the run for its own.
     """
 
     name: str
     run_id: str
     version: ModelVersion
     history: list[dict[str, float]]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     test_lines: pd.DataFrame
-    claim: FileLock
+    folder: RunFolder
 
 
-def run(name: str, question: str, settings: Settings, data: Data) -> Run | None:
-    """Train, log and register one version. Of several processes (see `processes`) all call this; the first does all
-    but the training alone, and the others get None.
+def run(name: str, question: str, settings: Settings, data: Data, start: Recognizer | None = None) -> Run | None:
+    """Train, log and register one version. start: what `load_start` returns for `settings.start_from`.
 
-    The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
-    the same folder takes the run up again after its last epoch; if it had finished by then, it is not trained again
-    (until `release`).
+    Of several processes (see `parallel`) all call this; rank 0 does all but the training alone, and the others get
+    None. The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
+    the same folder resumes the run after its last epoch; if it had finished by then, it is not trained again (until
+    `release`). Raise InputError before the training if `texts` or the champion cannot be read.
     """
+    if bool(settings.start_from) != bool(start):
+        raise TypeError(f"start_from is {settings.start_from!r}, and start is {start}")
     settings, validation = settings.on(training_device()), data.lines["validation"]
     if parallel.rank() > 0:
         if not parallel.broadcast(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
     if settings.texts:
-        read_prose(settings.texts)  # it may not be readable: that is to be told before the training
+        read_prose(settings.texts)  # what is wrong with it is told before the training
+    check_champion()
     made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
-    with claim_run_folder(name, *made_from) as claim:
-        checkpoint, earlier = checkpoint_of(claim), finished(name, claim)
+    folder = RunFolder.claim(name, *made_from)
+    try:
+        earlier = finished(name, folder)
         if parallel.broadcast(earlier is not None):
             return earlier
-        with mlflow_run.resumable_run(EXPERIMENT, name, question, checkpoint) as run_id:
-            start = start_of(settings.start_from)
+        with mlflow_run.resumable_run(EXPERIMENT, name, question, folder) as run_id:
             report.log_inputs(settings, data)
             network, history = train(
                 settings,
                 data.charset,
                 data.lines["train"],
                 validation,
-                on_epoch=lambda epoch, figures, predictions: mlflow_run.log_epoch(
-                    run_id, checkpoint, epoch, figures, report.shown(validation, predictions)
+                on_epoch=lambda epoch, metrics, predictions: mlflow_run.log_epoch(
+                    run_id, folder, epoch, metrics, report.prediction_sheet(validation, predictions)
                 ),
-                checkpoint=checkpoint,
+                checkpoint=folder.checkpoint,
                 start=start,
             )
-            mlflow_run.flush(run_id, checkpoint)
+            mlflow_run.flush(run_id, folder)
             report.log_curves(name, history)
-            best = min(history, key=lambda figures: figures["val_cer"])
+            best = min(history, key=lambda metrics: metrics["val_cer"])
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
-            version = registry.version_of_run(run_id) or register(
+            version = registry.version_of_run(run_id) or registry.register(
                 tune(run_id, trained, settings, data, start),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
             )
-            test_lines, test_figures = read_test(run_id, version, data)
-        figures = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_figures}
-        with replaced(checkpoint.with_suffix(".done")) as path:
-            path.write_text(json.dumps({"run_id": run_id, "history": history, "figures": figures}))
-        checkpoint.unlink()
-        return Run(name, run_id, version, history, figures, test_lines, claim)
+            test_lines, test_metrics = read_test(run_id, version, data)
+        metrics = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_metrics}
+        with replaced(folder.result) as path:
+            path.write_text(json.dumps({"run_id": run_id, "history": history, "metrics": metrics}))
+        folder.checkpoint.unlink()
+    except BaseException:
+        folder.release()
+        raise
+    return Run(name, run_id, version, history, metrics, test_lines, folder)
 
 
-def finished(name: str, claim: FileLock) -> Run | None:
-    """What the run left, if it finished in a process that was killed later."""
-    done = checkpoint_of(claim).with_suffix(".done")
-    if not done.exists():
+def finished(name: str, folder: RunFolder) -> Run | None:
+    """Return the run of a folder, if it had finished when its process was killed."""
+    if not folder.result.exists():
         return None
-    kept = json.loads(done.read_text())
-    version = registry.version_of_run(kept["run_id"])
+    result = json.loads(folder.result.read_text())
+    version = registry.version_of_run(result["run_id"])
     if not version:
         return None  # it was deleted
-    table = mlflow.artifacts.load_dict(f"runs:/{kept['run_id']}/test_lines.json")
+    table = mlflow.artifacts.load_dict(f"runs:/{result['run_id']}/test_lines.json")
     test_lines = pd.DataFrame(table["data"], columns=table["columns"])
-    return Run(name, version=version, test_lines=test_lines, claim=claim, **kept)
+    return Run(name, version=version, test_lines=test_lines, folder=folder, **result)
 
 
-def start_of(start_from: str) -> Recognizer | None:
-    """What training starts from: nothing, the base model that comes with the project, or a registered version."""
+def load_start(start_from: str) -> Recognizer | None:
+    """Return what a training starts from: None for "", the base model for "base", else a registered version."""
     if not start_from:
         return None
     if start_from == "base":
-        return Recognizer.load(BASE)
+        return Recognizer.load(registry.BASE)
     return registry.load_recognizer(registry.find_version(start_from, parameter="start_from"))
 
 
+def settings_of(start: Recognizer | None) -> dict[str, Any]:
+    """Return the settings that a training takes from its start: the network's shape, and a lower learning rate."""
+    return {"learning_rate": FINE_TUNING_RATE, **start.shape} if start else {}
+
+
 def texts_of(settings: Settings, data: Data) -> list[str]:
-    """Select the transcriptions that a language model may be made of: those of the training rows, but for writers whose
-    texts stay private.
+    """Select the transcriptions that a language model may be built from: those of the training rows, but for writers
+    whose texts stay private.
     """
     rows = data.rows[data.rows["split"] == "train"]
     private = tuple(filter(None, settings.private_writers.split(",")))
@@ -126,66 +135,83 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
 
 
 def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data, start: Recognizer | None) -> Recognizer:
-    """Give the recogniser what it learns from the validation split (see `tuning`), and log the figures of it. What it
-    started from hands on its language model, where the characters are the same and no new one fits better.
+    """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
+    language model of its start is used where the characters are the same and no new one fits better.
     """
     prose = read_prose(settings.texts) if settings.texts else {}
     choice = candidates(texts_of(settings, data), prose, recognizer.charset)
     if start and start.language and start.charset.characters == recognizer.charset.characters:
         choice = itertools.chain([start.language], choice)
-    recognizer, figures, outcomes = tuning.tuned(recognizer, choice, data.lines["validation"])
-    report.log_tuning(run_id, figures, outcomes)
+    recognizer, metrics, outcomes = tuning.tuned(recognizer, choice, data.lines["validation"])
+    report.log_tuning(run_id, metrics, outcomes)
     return recognizer
 
 
 def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Read the test rows with a registered version; returns the table line by line, and `test_cer`, `test_wer`.
+    """Read the test rows with a registered version; return the table line by line, and `test_cer`, `test_wer`.
     Logged as well: `test_ece`, of the confidence in whole lines, and `test_ece_by_chance`.
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
-    lines, _ = evaluate_rows(
-        registry.load_recognizer(version), data.rows[data.rows["split"] == "test"], images=data.images
-    )
-    figures = {f"test_{name}": figure for name, figure in error_rates(lines).items()}
-    errors = {f"test_{name}": figure for name, figure in calibration_errors(lines).items()}
-    report.log_test(run_id, lines, figures | errors)
-    return lines, figures
+    rows = data.rows[data.rows["split"] == "test"]
+    lines, _ = evaluate_rows(registry.load_recognizer(version), rows, images=data.images)
+    metrics = {f"test_{name}": value for name, value in error_rates(lines).items()}
+    errors = {f"test_{name}": value for name, value in calibration_errors(lines).items()}
+    report.log_test(run_id, lines, metrics | errors)
+    return lines, metrics
+
+
+def check_champion() -> None:
+    """Raise InputError if there is a champion that cannot be read: `promote_best` will compare with it."""
+    if version := champion.current():
+        registry.check_version(version)
 
 
 def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
-    """Give the alias `champion` to the version with the lowest CER on the validation split of `data`: one of these
-    runs, or the champion before them, which reads these lines for it.
+    """Make the version with the lowest CER on the validation split of `data` the champion: one of these runs, or the
+    champion before them, which reads these lines for it. Return it, and release the runs.
+
+    If another training promotes its own version meanwhile, that is the one to compare with.
     """
-    client = mlflow.MlflowClient()
-    rivals = [(run.figures["val_cer"], run.version) for run in runs]
-    if number := client.get_registered_model(registry.MODEL_NAME).aliases.get("champion"):
-        version = client.get_model_version(registry.MODEL_NAME, number)
-        recognizer = registry.load_recognizer(version)
-        rows, images = data.at_height(data.lines["validation"].rows, recognizer.height)
-        rivals.append((error_rates(evaluate_rows(recognizer, rows, images=images)[0])["cer"], version))
-    _, champion = min(rivals, key=lambda rival: (rival[0], int(rival[1].version)))
-    registry.set_alias(champion, "champion")
+    cers = {run.version.version: run.metrics["val_cer"] for run in runs}
+    best = min((run.version for run in runs), key=lambda version: (cers[version.version], int(version.version)))
+    best_cer, promoted = cers[best.version], False
+    while not promoted:
+        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.sources)}"
+        if before:
+            cer = cers.get(before.version) or validation_cer(before, data)
+            if (cer, int(before.version)) <= (best_cer, int(best.version)):
+                best = before
+                break
+            why += f"; version {before.version} has {cer:.2%}"
+        promoted = champion.promote(best, why, instead_of=before)
     release(runs)
-    return champion
+    return best
+
+
+def validation_cer(version: ModelVersion, data: Data) -> float:
+    """Return the CER of a registered version on the validation lines, at the height that it reads."""
+    recognizer = registry.load_recognizer(version)
+    rows, images = data.at_height(data.lines["validation"].rows, recognizer.height)
+    return error_rates(evaluate_rows(recognizer, rows, images=images)[0])["cer"]
 
 
 def release(runs: Sequence[Run]) -> None:
-    """Keep nothing more of the runs outside MLflow: from here on the same call of `run` trains anew."""
+    """Delete what is kept of the runs on this machine: from here on the same call of `run` trains anew."""
     for run in runs:
-        if run.claim.is_locked:
-            mlflow_run.delete(checkpoint_of(run.claim))
-            run.claim.release()
+        if run.folder.is_claimed:
+            run.folder.delete()
+            run.folder.release()
 
 
 def summary(runs: Sequence[Run], champion: ModelVersion) -> pd.DataFrame:
-    """A row a run: its version, its best CER and WER on the validation split, and those of its version on test."""
+    """Return a row for each run: its version, its best CER and WER on the validation split, and those on test."""
     table = pd.DataFrame(
         {
             "run": run.name,
             "version": int(run.version.version),
             "epochs": len(run.history),
-            **{name: f"{figure:.1%}" for name, figure in run.figures.items()},
+            **{name: f"{value:.1%}" for name, value in run.metrics.items()},
             "champion": "*" if run.version.version == champion.version else "",
         }
         for run in runs

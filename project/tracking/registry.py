@@ -1,181 +1,57 @@
-"""A trained recogniser -> a registered version of both MLflow models, which differ in what they take and answer."""
+"""Versions of the registered models: registered, found, checked, loaded.
+
+Each recogniser is a version of both models, twins: each has the other's number as a tag.
+"""
 
 import hashlib
-import importlib.metadata
-import io
-import shutil
 import tempfile
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import Array, Object, Property
-from PIL import Image
 
 from project.errors import InputError
-from project.recognition.charset import BLANK
-from project.recognition.decoding import BEAM_WIDTH
 from project.recognition.image import read_image
-from project.recognition.line_image import MIN_SIDE
 from project.recognition.recognizer import Recognizer
+from project.tracking.logged_models import DESCRIPTIONS, MODEL_NAME, PACKAGE, READER_NAME, log_models
 
-PACKAGE = Path(__file__).parent.parent
 BASE = PACKAGE / "base"  # the base model that comes with the project: see its README.md
 TEST_INPUTS = PACKAGE / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
-MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
-READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
 TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
+NOT_FOUND = tuple(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)))
+FILES = {"recognizer.json", "weights.safetensors"}  # without which no recogniser is loaded
 
 
-def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: str = "model_version") -> ModelVersion:
-    """The version of a registered model that is meant: a number, `latest`, or an alias such as `champion`.
-
-    ValueError if there is none; it lists what there is, and names the parameter by which it was asked for.
-    """
-    client = MlflowClient()
-    try:
-        if model_version.isdecimal():
-            return client.get_model_version(model_name, model_version)
-        if model_version == "latest":
-            return client.get_model_version(model_name, str(max(known_versions(client, model_name), default=0)))
-        return client.get_model_version_by_alias(model_name, model_version)
-    except MlflowException as error:
-        if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
-            raise
-    has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
-    if versions := known_versions(client, model_name):
-        aliases = sorted(client.get_registered_model(model_name).aliases)
-        has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
-    where = mlflow.get_tracking_uri()
-    raise InputError(f"{parameter}: {model_name} has no version {model_version!r} at {where}; {has}")
-
-
-def version_of_run(run_id: str) -> ModelVersion | None:
-    """The version that an MLflow run registered; None if it registered none, or if there is no such run."""
-    versions = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}' and run_id = '{run_id}'")
-    return versions[0] if versions else None
-
-
-def known_versions(client: MlflowClient, model_name: str) -> list[int]:
-    """The numbers of all versions, in order."""
-    return sorted(int(version.version) for version in client.search_model_versions(f"name = '{model_name}'"))
-
-
-def set_alias(version: ModelVersion, alias: str) -> None:
-    """Give an alias to a version and to its twin (see `registration`): of both models it means the same weights.
-    Where somebody deleted the twin, to the version alone.
-    """
-    client = MlflowClient()
-    twin_name = TWINS[version.name]
-    twin = client.get_model_version(version.name, version.version).tags.get(twin_name)
-    if twin and int(twin) in known_versions(client, twin_name):
-        client.set_registered_model_alias(twin_name, alias, twin)
-    client.set_registered_model_alias(version.name, alias, version.version)
-
-
-def version_uri(version: ModelVersion) -> str:
-    """`models:/name/number`: what MLflow's own commands take."""
-    return f"models:/{version.name}/{version.version}"
-
-
-REQUIREMENTS = (
-    "joblib",
-    "mlflow",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "pandas",
-    "pillow",
-    "pillow-heif",
-    "pypdfium2",
-    "safetensors",
-)
-
-DESCRIPTIONS = {
-    MODEL_NAME: "Reads a line of handwriting. Input: pixel values (N, 1, H, W), 0 black to 255 white, any H and W of "
-    f"at least {MIN_SIDE}. Output: CTC log-probs (N, T, C), index {BLANK} the blank; `mlflow run . -e inferrer` "
-    "decodes them.",
-    READER_NAME: "Reads a line of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, WebP; in "
-    "JSON as base64). Output: `text`, `confidence`, `characters` with their places in px of the picture, "
-    "`alternatives`, and `error` where a picture cannot be read.",
-}
-
-TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
-READER_SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec("binary", "image")]),
-    outputs=Schema(
-        [
-            ColSpec("string", "text"),
-            ColSpec("double", "confidence"),
-            ColSpec(
-                Array(Object([TEXT, CONFIDENCE, Property("start", "double"), Property("stop", "double")])),
-                "characters",
-            ),
-            ColSpec(Array(Object([TEXT, CONFIDENCE])), "alternatives"),
-            ColSpec("string", "error"),
-        ]
-    ),
-    params=ParamSchema(
-        [
-            ParamSpec("decoder", "string", "best_path"),
-            ParamSpec("beam_width", "integer", BEAM_WIDTH),
-            ParamSpec("alternatives", "integer", 0),
-        ]
-    ),
-)
+# ------------------------------------------------------------------------------------------------------- register
 
 
 def register(recognizer: Recognizer, example: np.ndarray, description: str, tags: dict[str, str]) -> ModelVersion:
-    """Log the recogniser as both models of the active run, and register a version of each; returns `MODEL_NAME`'s.
+    """Log a recogniser as both models of the active run, and register a version of each; return that of `MODEL_NAME`.
 
-    example: a picture, uint8 (H, W), that goes with the models as their input example. Each version has the other's
-    number as a tag; that of the reader comes first, so that a version of `MODEL_NAME` is never without its twin.
+    example: a picture, uint8 (H, W), that goes with the models as their input example. The reader's version comes
+    first, so that a version of `MODEL_NAME` is never without its twin.
     """
-    client = mlflow.MlflowClient()
-    with tempfile.TemporaryDirectory() as folder:
-        files, code = Path(folder, "recognizer"), Path(folder, PACKAGE.name)
-        files.mkdir()
-        recognizer.save(files)
-        for file in PACKAGE.rglob("*.py"):
-            copied = code / file.relative_to(PACKAGE)
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copied)
-
-        def registered(name: str, signature: ModelSignature, input_example: object, tags: dict) -> ModelVersion:
-            model = mlflow.pyfunc.log_model(
-                name=name,
-                python_model=str(PACKAGE / "serving" / f"{name}.py"),  # model from code: no pickle
-                artifacts={"recognizer": str(files)},
-                code_paths=[str(code)],
-                signature=signature,
-                input_example=input_example,
-                pip_requirements=[f"{required}=={_version(required)}" for required in REQUIREMENTS],
-            )
-            version = mlflow.register_model(model.model_uri, name, tags=tags)
-            client.update_registered_model(name, DESCRIPTIONS[name])
-            return client.update_model_version(name, version.version, description)
-
-        pictures, pixels = pd.DataFrame({"image": [_png(example)]}), example[None, None].astype(np.float32)
-        reader = registered(READER_NAME, READER_SIGNATURE, pictures, tags)
-        tags = tags | {READER_NAME: str(reader.version)}
-        version = registered(MODEL_NAME, _tensor_signature(len(recognizer.charset)), pixels, tags)
-    client.set_model_version_tag(READER_NAME, reader.version, MODEL_NAME, version.version)
-    return version
+    client = MlflowClient()
+    versions: dict[str, ModelVersion] = {}
+    for name, model in log_models(recognizer, example).items():
+        twins = {twin: str(version.version) for twin, version in versions.items()}
+        version = mlflow.register_model(model.model_uri, name, tags=tags | twins)
+        client.update_registered_model(name, DESCRIPTIONS[name])
+        versions[name] = client.update_model_version(name, version.version, description)
+    client.set_model_version_tag(READER_NAME, versions[READER_NAME].version, MODEL_NAME, versions[MODEL_NAME].version)
+    return versions[MODEL_NAME]
 
 
 def register_base() -> ModelVersion:
-    """The base model that comes with the project as a version of both models, with the alias `base`; the same weights
-    are registered once. Returns that of `MODEL_NAME`.
+    """Register the base model as a version of both models, with the alias `base`; the same weights only once. Return
+    the version of `MODEL_NAME`.
     """
     digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
-    client = mlflow.MlflowClient()
+    client = MlflowClient()
     versions = client.search_model_versions(f"name = '{MODEL_NAME}' and tag.weights_digest = '{digest}'")
     readers = known_versions(client, READER_NAME)  # somebody may have deleted one
     version = next((version for version in versions if int(version.tags.get(READER_NAME, 0)) in readers), None)
@@ -187,26 +63,88 @@ def register_base() -> ModelVersion:
     return version
 
 
-def _tensor_signature(classes: int) -> ModelSignature:
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1, -1, -1))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, -1, classes))]),
-    )
+def set_alias(version: ModelVersion, alias: str) -> None:
+    """Give an alias to a version and to its twin, so that it means the same weights in both models. Where somebody
+    deleted the twin, to the version alone.
+    """
+    client = MlflowClient()
+    if twin := twin_of(version):
+        client.set_registered_model_alias(twin.name, alias, twin.version)
+    client.set_registered_model_alias(version.name, alias, version.version)
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    with io.BytesIO() as file:
-        Image.fromarray(pixels).save(file, "PNG")
-        return file.getvalue()
+# ------------------------------------------------------------------------------------------------------------ find
 
 
-def _version(package: str) -> str:
-    """The installed version without its local tag (`+cpu`), which no index has."""
-    return importlib.metadata.version(package).split("+")[0]
+def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: str = "model_version") -> ModelVersion:
+    """Find a version of a registered model: a number, `latest`, or an alias such as `champion`.
+
+    Raise InputError if there is none; it lists those that exist, and names the parameter that asked for it.
+    """
+    client = MlflowClient()
+    try:
+        if model_version.isdecimal():
+            return client.get_model_version(model_name, model_version)
+        if model_version == "latest":
+            return client.get_model_version(model_name, str(max(known_versions(client, model_name), default=0)))
+        return client.get_model_version_by_alias(model_name, model_version)
+    except MlflowException as error:
+        if error.error_code not in NOT_FOUND:
+            raise
+    has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
+    if versions := known_versions(client, model_name):
+        aliases = sorted(client.get_registered_model(model_name).aliases)
+        has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"
+    where = mlflow.get_tracking_uri()
+    raise InputError(f"{parameter}: {model_name} has no version {model_version!r} at {where}; {has}")
+
+
+def version_of_run(run_id: str) -> ModelVersion | None:
+    """Return the version that an MLflow run registered; None if it registered none, or if there is no such run."""
+    versions = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}' and run_id = '{run_id}'")
+    return versions[0] if versions else None
+
+
+def known_versions(client: MlflowClient, model_name: str) -> list[int]:
+    """Return the numbers of all versions, in order."""
+    return sorted(int(version.version) for version in client.search_model_versions(f"name = '{model_name}'"))
+
+
+def twin_of(version: ModelVersion) -> ModelVersion | None:
+    """Return the version of the other model that has the same weights; None if there is none, or no longer."""
+    client, name = MlflowClient(), TWINS[version.name]
+    number = client.get_model_version(version.name, version.version).tags.get(name)
+    return client.get_model_version(name, number) if number and int(number) in known_versions(client, name) else None
+
+
+def version_uri(version: ModelVersion) -> str:
+    """Return `models:/name/number`, which MLflow's own commands take."""
+    return f"models:/{version.name}/{version.version}"
+
+
+# ------------------------------------------------------------------------------------------------------------ load
+
+
+def check_version(version: ModelVersion) -> None:
+    """Raise InputError if a version is not one of this project's recognisers, or if its files are gone."""
+    try:
+        files = mlflow.artifacts.list_artifacts(f"{version_uri(version)}/artifacts/recognizer")
+    except MlflowException as error:
+        if error.error_code not in NOT_FOUND:
+            raise
+        files = []
+    if missing := FILES - {Path(file.path).name for file in files}:
+        aliases = ", ".join(version.aliases)
+        raise InputError(
+            f"{version.name} version {version.version}{f' ({aliases})' if aliases else ''} cannot be read: "
+            f"{' and '.join(sorted(missing))} not found in {version.source}. It was not registered by this project, or "
+            "its files were deleted. Delete the version, or give its alias to another one"
+        )
 
 
 def load_recognizer(version: ModelVersion) -> Recognizer:
-    """Return the recogniser of a registered version."""
+    """Return the recogniser of a registered version. Raise InputError if it has none."""
+    check_version(version)
     with tempfile.TemporaryDirectory() as folder:
         uri = f"{version_uri(version)}/artifacts/recognizer"
         return Recognizer.load(mlflow.artifacts.download_artifacts(uri, dst_path=folder))

@@ -1,4 +1,4 @@
-"""What a run leaves in MLflow beside the figures of its epochs (see `tracking`): its inputs, pictures and tables."""
+"""What a run logs to MLflow beside its epochs (see `mlflow_run`): inputs, curves, pictures and tables."""
 
 import dataclasses
 import warnings
@@ -10,7 +10,9 @@ import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -21,12 +23,12 @@ from project.evaluation import figures
 from project.training.settings import Settings
 from project.training.tuning import Outcomes
 
-CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: figure
-SHOWN = 8  # validation lines whose predictions are drawn after each epoch
+CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: metric
+SHOWN_LINES = 8  # of the validation split, whose predictions are drawn after each epoch
 
 
 def log_inputs(settings: Settings, data: Data) -> None:
-    """What the run starts from: settings, data set with its digest, charset, rejected rows, git commit."""
+    """Log what the run is made from: settings, data sets with their digest, charset, rejected rows, git commit."""
     mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
     for source, location in zip(data.sources, data.locations, strict=True):
@@ -38,7 +40,7 @@ def log_inputs(settings: Settings, data: Data) -> None:
 
 
 def log_data_set(name: str, location: str, data: Data) -> None:
-    """The splits of one of the data sets that a run uses, and where it is, if MLflow knows such an address."""
+    """Log the splits of one of the data sets that a run uses, and where it is, if MLflow knows such an address."""
     path, source = Path(location).expanduser(), None
     with warnings.catch_warnings(), suppress(MlflowException):
         warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
@@ -47,33 +49,33 @@ def log_data_set(name: str, location: str, data: Data) -> None:
     for split, context in zip(SPLITS, ("training", "validation", "testing"), strict=True):
         table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]]
         if len(table):
-            mlflow.log_input(
-                mlflow.data.from_pandas(table, source, name=f"{name} {split}", digest=data.digest), context=context
-            )
+            split_data = from_pandas(table, source, name=f"{name} {split}", digest=data.digest)  # type: ignore[arg-type]
+            mlflow.log_input(split_data, context=context)
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:
-    """`loss.png`, `val_loss.png` and `avg_edit_distance.png`."""
-    for file, figure_name in CURVES.items():
+    """Log `loss.png`, `val_loss.png` and `avg_edit_distance.png`."""
+    for file, metric in CURVES.items():
         figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-        figures.draw_curve(ax, {name: history}, figure_name, figure_name)
+        figures.draw_curve(ax, {name: history}, metric, metric)
         mlflow.log_figure(figure, f"{file}.png")
         plt.close(figure)
 
 
-def shown(lines: Sequence[Line], predictions: list[str]) -> np.ndarray:
-    """A picture (H, W, 4) of some of the lines with what was read in them."""
-    some = np.linspace(0, len(lines) - 1, min(SHOWN, len(lines))).astype(int)
+def prediction_sheet(lines: Sequence[Line], predictions: list[str]) -> np.ndarray:
+    """Draw some of the lines with their predictions; return the picture (H, W, 4)."""
+    some = np.linspace(0, len(lines) - 1, min(SHOWN_LINES, len(lines))).astype(int)
     texts = [lines[i].text for i in some]
     figure = figures.line_sheet([lines[i].image for i in some], texts, texts, [predictions[i] for i in some])
-    figure.canvas.draw()
-    picture = np.array(figure.canvas.buffer_rgba())
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.array(canvas.buffer_rgba())
     plt.close(figure)
     return picture
 
 
 def log_tuning(run_id: str, metrics: dict[str, float], outcomes: Mapping[str, Outcomes]) -> None:
-    """What `tuning.tuned` found out: its metrics, and `reliability.png`."""
+    """Log the metrics of `tuning.tuned`, and `reliability.png`."""
     log_once(run_id, metrics)
     figure = figures.reliability_diagram(outcomes)
     mlflow.log_figure(figure, "reliability.png")
@@ -81,7 +83,7 @@ def log_tuning(run_id: str, metrics: dict[str, float], outcomes: Mapping[str, Ou
 
 
 def log_test(run_id: str, lines: pd.DataFrame, metrics: dict[str, float]) -> None:
-    """The test lines one by one (see `comparison`), and their figures. What MLflow has already of a run that was
+    """Log the test lines one by one (see `evaluation`), and their metrics. What MLflow has already of a run that was
     killed at this point is not logged again.
     """
     if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:

@@ -1,43 +1,57 @@
-"""..."""
+"""The folder of a run on this machine: what it needs until MLflow has all of it."""
 
 import hashlib
 import itertools
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-CHECKPOINTS = Path("checkpoints")
+CHECKPOINTS = Path("checkpoints")  # in the working directory
+PACKAGE = Path(__file__).parent.parent
 
 
-@contextmanager
-def claim_run_folder(name: str, *made_from: object) -> Iterator[FileLock]:
-    """The lock of a checkpoint file for this run, which no other process writes to; held until it is let go of.
+class RunFolder:
+    """`checkpoints/NAME-HASH-N/`, locked for one run of this process."""
 
-    It is the one that a killed run of the same name, made from what has the same `repr`, by the same code, left, if
-    there is one.
-    """
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.parent.rglob("*.py")))
-    fingerprint = hashlib.sha256(repr(made_from).encode() + code).hexdigest()[:12]
-    CHECKPOINTS.mkdir(exist_ok=True)
-    for number in itertools.count(1):
-        claim = FileLock(CHECKPOINTS / f"{name}-{fingerprint}-{number}.lock")
-        try:
-            claim.acquire(blocking=False)
-        except Timeout:
-            continue  # a run that is still going on
-        try:
-            for killed in CHECKPOINTS.glob(f".{checkpoint_of(claim).stem}-*"):
-                shutil.rmtree(killed)  # while it was written
-            yield claim
-        except BaseException:
-            claim.release()
-            raise
-        return
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"  # the training after its last epoch
+        self.mark = path / "mark"  # the tag by which the MLflow run is found again
+        self.spool = path / "spool"  # epochs that are still to be logged
+        self.result = path / "result.json"  # of a run that finished, until it is deleted here
+        self._lock = FileLock(path / "lock")
 
+    @classmethod
+    def claim(cls, name: str, *made_from: object) -> "RunFolder":
+        """Lock a folder for a run: the one that a killed run left, of the same name, of the same code, and made from
+        objects of the same `repr`; or a new one.
+        """
+        code = b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
+        fingerprint = hashlib.sha256(repr(made_from).encode() + code).hexdigest()[:12]
+        for number in itertools.count(1):
+            folder = cls(CHECKPOINTS / f"{name}-{fingerprint}-{number}")
+            folder.path.mkdir(parents=True, exist_ok=True)
+            try:
+                folder._lock.acquire(blocking=False)
+            except Timeout:
+                continue  # of a run that is still going on
+            for unfinished in folder.path.glob(".*-*"):
+                shutil.rmtree(unfinished)  # of a process that was killed while it wrote
+            return folder
+        raise AssertionError
 
-def checkpoint_of(claim: FileLock) -> Path:
-    """The checkpoint file that a lock belongs to."""
-    return Path(claim.lock_file).with_suffix(".pt")
+    def release(self) -> None:
+        """Unlock the folder: another process may go on with the run."""
+        self._lock.release()
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether this process holds the lock."""
+        return self._lock.is_locked
+
+    def delete(self) -> None:
+        """Delete what is kept of the run. The lock stays, for processes that try it at this moment."""
+        for file in (self.checkpoint, self.mark, self.result):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.spool, ignore_errors=True)

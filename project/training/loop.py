@@ -81,7 +81,7 @@ def train(
     first = parallel.rank() == 0
     device = training_device()
     settings = settings.on(device)
-    network = initial_network(settings, charset, start).to(device, memory_format=torch.channels_last).train()
+    network = initial_network(settings, charset, start).to(device).to(memory_format=torch.channels_last).train()
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
     for flat in (network, average):
         flatten_lstms(flat)
@@ -332,11 +332,11 @@ def update_ema(average: CRNN, network: CRNN, decay: float) -> None:
 
 
 def time_left(elapsed: float, progress: float) -> str:
-    """Return how long a training still takes at the pace so far, such as "1:05:00 left"; "" while there is no pace.
+    """Return when a training ends at its pace so far, such as "training ends in 1:05:00"; "" while there is no pace.
 
     elapsed: seconds. progress: of the training, 0 to 1.
     """
-    return f"{tqdm.format_interval(elapsed * (1 - progress) / progress)} left" if progress else ""
+    return f"training ends in {tqdm.format_interval(elapsed * (1 - progress) / progress)}" if progress else ""
 
 
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:

@@ -14,12 +14,12 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 def limit_allocators() -> None:
     """Limit oneDNN's cache of kernels, and glibc to one heap for all threads. To be called before the first batch."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", CACHED_KERNELS)
-    if hasattr(LIBC, "mallopt"):
+    if LIBC and hasattr(LIBC, "mallopt"):
         LIBC.mallopt(M_ARENA_MAX, 1)
 
 
 def trim_heap() -> None:
     """Return freed memory to the system: what lies between used pieces of the heap, which grows with the epochs."""
     pa.default_memory_pool().release_unused()
-    if hasattr(LIBC, "malloc_trim"):
+    if LIBC and hasattr(LIBC, "malloc_trim"):
         LIBC.malloc_trim(0)

@@ -18,7 +18,8 @@ class AdamW(nn.Module):
 
     def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float):
         super().__init__()
-        self._weights, self._weight_decay = [weight for weight in weights if weight.requires_grad], weight_decay
+        self._weights: list[Tensor] = [weight for weight in weights if weight.requires_grad]
+        self._weight_decay = weight_decay
         for number, weight in enumerate(self._weights):
             self.register_buffer(f"step_{number}", torch.zeros((), device=weight.device))
             self.register_buffer(f"mean_{number}", torch.zeros_like(weight))
@@ -30,7 +31,8 @@ class AdamW(nn.Module):
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change the weights by their `grad`."""
-        gradients = [weight.grad for weight in self._weights]
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        assert len(gradients) == len(self._weights), "a weight has no gradient"
         means, squares, steps = map(self._buffers_of, ("mean", "square", "step"))
         adamw(
             self._weights, gradients, means, squares, [], steps, fused=True, lr=learning_rate,

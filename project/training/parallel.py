@@ -97,7 +97,7 @@ class Replica:
         self.network = network
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-        statistics = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]
+        statistics = [norm.get_buffer(name) for norm in norms for name in ("running_mean", "running_var")]
         sizes = [weight.numel() for weight in weights]
         self.buffer = torch.cat([weights[0].new_zeros(sum(sizes)), *statistics])
         # `data`: autograd would take a new gradient for a change of the statistics, which backward needs

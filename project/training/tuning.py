@@ -1,4 +1,4 @@
-"""A trained recogniser and validation lines -> the same with a language model that helps, and with calibration."""
+"""A trained recogniser and validation lines -> the same with a language model that helps, and with calibrations."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

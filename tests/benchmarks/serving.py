@@ -88,7 +88,7 @@ def served(name: str, workers: int, store: str, folder: Path) -> Iterator[tuple[
     """The base model as `serve_model` serves it: its port, and the process."""
     port = free_port()
     command = [sys.executable, "-m", "project.serve_model", f"--model-name={name}", "--model-version=base"]
-    command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}"]
+    command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", "--web-page=off"]
     environment = {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)}
     with serving(command, f"http://127.0.0.1:{port}/ping", folder, **environment) as process:
         yield port, psutil.Process(process.pid)

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from project.serving import server
+from project.serving.alias import Served
+from project.serving.metrics import Metrics
 from project.tracking.registry import TEST_INPUTS
 from tests.conftest import ROOT, free_port, serving
 
@@ -69,12 +71,18 @@ def strict(answer):
 
 
 @contextmanager
-def served(folder, base_store, model_name, workers, shell=False, run_id=None):
+def served(folder, store, model_name, workers, shell=False, run_id=None, version="base"):
     """`serve_model`, from a shell that waits for it or without one; `mlflow run` gives it a run."""
     port = free_port()
-    command = [sys.executable, "-m", "project.serve_model", f"--model-name={model_name}", "--model-version=base"]
-    command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}"]
-    environment = {"MLFLOW_TRACKING_URI": base_store, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "project.serve_model", f"--model-name={model_name}"]
+    command += [
+        f"--model-version={version}",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        f"--workers={workers}",
+        "--web-page=off",
+    ]
+    environment = {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)}
     environment |= {"MLFLOW_RUN_ID": run_id} if run_id else {}
     command = ["sh", "-c", f"{shlex.join(command)}; true"] if shell else command
     with serving(command, f"http://127.0.0.1:{port}/ping", folder, **environment) as process:
@@ -97,11 +105,11 @@ def identifier(base_store, tmp_path_factory):
 def fail_fast(models, tmp_path_factory):
     """The reader with one worker, and with a second of patience instead of many."""
     port = free_port()
-    settings = "server.CLIENT_TIMEOUT = 1; server.WORKER_TIMEOUT = 2; server.MAX_WAITING = 8"
+    settings = "server.CLIENT_TIMEOUT = 1; workers.WORKER_TIMEOUT = 2; server.MAX_WAITING = 8"
     run = (
         f"uvicorn.run('project.serving.server:app', factory=True, http=server.TimeoutProtocol, port={port}, ws='none')"
     )
-    command = [sys.executable, "-c", f"import uvicorn; from project.serving import server; {settings}; {run}"]
+    command = [sys.executable, "-c", f"import uvicorn; from project.serving import server, workers; {settings}; {run}"]
     environment = {"SERVED_MODEL": models["handwriting_reader"], "SERVING_WORKERS": "1", "PYTHONPATH": str(ROOT)}
     folder = tmp_path_factory.mktemp("impatient")
     with serving(command, f"http://127.0.0.1:{port}/ping", folder, **environment) as process:
@@ -377,7 +385,7 @@ def test_more_requests_than_fit_are_refused_and_the_others_answered(fail_fast):
 @pytest.mark.parametrize("fault", ["kill", "suspend"])
 @pytest.mark.parametrize("rows", [1, 30])  # what a socket holds, and far more
 def test_a_worker_that_is_lost_or_hangs_is_replaced(fail_fast, fault, rows):
-    worker = next(process for process in fail_fast.processes() if "spawn_main" in " ".join(process.cmdline()))
+    worker = next(process for process in fail_fast.processes() if "project.serving.workers" in process.cmdline())
     getattr(worker, fault)()
     status, answer = fail_fast.post({"inputs": [PICTURE] * rows})
     assert (status, answer["error_code"]) == (500, "INTERNAL_SERVER_ERROR")
@@ -388,8 +396,8 @@ def test_a_worker_that_is_lost_or_hangs_is_replaced(fail_fast, fault, rows):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 1000])
 def test_the_workers_share_the_cores(workers):
-    _, threads = server.Dispatcher("a model", workers).arguments
-    assert threads == max(1, joblib.cpu_count() // workers)
+    front = server.Dispatcher(Served("a model", "", "", ""), workers, Metrics())
+    assert front.threads == max(1, joblib.cpu_count() // workers)
 
 
 HANG_UP = pytest.param(
@@ -403,8 +411,8 @@ HANG_UP = pytest.param(
 def test_with_serve_model_or_its_parent_all_its_processes_end(base_store, tmp_path, ended, number):
     run_id = mlflow.MlflowClient(base_store).create_run("0").info.run_id
     with served(tmp_path, base_store, "cnn_text_identifier", workers=1, shell=True, run_id=run_id) as server:
-        processes = server.processes()  # the shell, serve_model, uvicorn, the worker, and multiprocessing's tracker
-        assert len(processes) == 5
+        processes = server.processes()  # the shell, serve_model, uvicorn, and the worker
+        assert len(processes) == 4
         processes[ended].send_signal(number)
         _, left = psutil.wait_procs(processes, timeout=20)
         assert left == []

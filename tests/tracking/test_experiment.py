@@ -127,10 +127,10 @@ def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_
 
 
 def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins, monkeypatch):
-    tell = mlflow_run.log_epoch
+    log_epoch = mlflow_run.log_epoch
 
-    def killed(run_id, checkpoint, epoch, *rest):
-        tell(run_id, checkpoint, epoch, *rest)
+    def killed(run_id, folder, epoch, *rest):
+        log_epoch(run_id, folder, epoch, *rest)
         if epoch == 2:
             raise KeyboardInterrupt
 
@@ -147,15 +147,15 @@ def test_a_killed_run_is_taken_up_again_without_a_gap_or_a_duplicate(data, twins
     assert mlflow.get_run(resumed.run_id).info.status == "FINISHED"
     for name in ("train_loss", "val_loss", "val_cer"):
         assert history(resumed.run_id, name) == history(twins[0].run_id, name)
-    assert not list(CHECKPOINTS.glob("*.pt"))
+    assert not list(CHECKPOINTS.glob("*/checkpoint.pt"))
 
 
-def test_a_run_that_had_finished_is_not_trained_again_until_it_is_let_go(data, twins):
+def test_a_run_that_had_finished_is_not_trained_again_until_it_is_released(data, twins):
     first = experiment.run("once", "Is it trained twice?", SETTINGS, data)
-    first.claim.release()  # as it is when the process is killed
+    first.folder.release()  # as it is when the process is killed
     again = experiment.run("once", "Is it trained twice?", SETTINGS, data)
     assert (again.run_id, again.version.version) == (first.run_id, first.version.version)
-    assert (again.history, again.figures) == (first.history, first.figures)
+    assert (again.history, again.metrics) == (first.history, first.metrics)
     pd.testing.assert_frame_equal(again.test_lines, first.test_lines)
     experiment.release([again])
     assert experiment.run("once", "Is it trained twice?", SETTINGS, data).run_id != first.run_id
@@ -174,7 +174,7 @@ def test_a_run_in_which_something_fails_is_failed(data, monkeypatch):
 
 def as_read(run, cer, version=None):
     """The run, had it this CER on the validation split; and this version."""
-    return dataclasses.replace(run, figures=run.figures | {"val_cer": cer}, version=version or run.version)
+    return dataclasses.replace(run, metrics=run.metrics | {"val_cer": cer}, version=version or run.version)
 
 
 def test_the_champion_is_the_best_of_the_runs_and_the_champion_before_them(data, twins):
@@ -223,12 +223,14 @@ def test_where_a_twin_was_deleted_its_version_has_the_alias_alone_and_the_base_i
 def test_a_run_can_start_from_a_registered_version(data, twins):
     start = str(twins[0].version.version)
     settings = dataclasses.replace(SETTINGS, start_from=start, epochs=1, learning_rate=1e-9)
-    tuned = experiment.run("tuned", "Does it go on where the other stopped?", settings, data)
+    tuned = experiment.run(
+        "tuned", "Does it go on where the other stopped?", settings, data, experiment.load_start(start)
+    )
     assert mlflow.get_run(tuned.run_id).data.params["start_from"] == start
     kept, known = (registry.load_recognizer(run.version).network.head.weight for run in (tuned, twins[0]))
     assert torch.allclose(kept, known, atol=1e-6)
     with pytest.raises(ValueError, match="start_from: cnn_text_identifier has no version '99'"):
-        experiment.run("lost", "From where?", dataclasses.replace(settings, start_from="99"), data)
+        experiment.load_start("99")
 
 
 def test_a_start_hands_on_its_language_model_where_the_labels_are_the_same(data, twins, monkeypatch):
@@ -266,7 +268,7 @@ def test_the_summary_has_a_row_for_each_run(data, twins):
     table = experiment.summary(twins, experiment.promote_best(twins, data))
     assert list(table.index) == ["twin", "twin"]
     assert list(table["champion"]).count("*") == 1
-    assert table["test_cer"].iloc[0] == f"{twins[0].figures['test_cer']:.1%}"
+    assert table["test_cer"].iloc[0] == f"{twins[0].metrics['test_cer']:.1%}"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import sys
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from project.tracking.registry import REQUIREMENTS, TEST_INPUTS
+from project.tracking.logged_models import READER_NAME, REQUIREMENTS
+from project.tracking.registry import TEST_INPUTS
 from tests.conftest import ROOT
 
 READ = """
@@ -25,7 +26,7 @@ from project.serving import cnn_text_identifier, handwriting_reader
 from project.recognition.recognizer import Recognizer
 
 picture = open(sys.argv[2], "rb").read()
-(row,) = handwriting_reader.read_pictures(Recognizer.load("project/base"), [picture], decoder="beam")
+(row,) = handwriting_reader.read_pictures(Recognizer.load("project/base"), [picture], layout="line", decoder="beam")
 print(row["text"])
 """
 
@@ -43,7 +44,7 @@ def all_that_come_with(*packages):
 
 
 def test_a_version_reads_with_nothing_but_its_own_requirements():
-    allowed = all_that_come_with(*REQUIREMENTS)
+    allowed = all_that_come_with(*REQUIREMENTS[READER_NAME])
     assert "rapidfuzz" not in allowed
     command = [sys.executable, "-c", READ, " ".join(sorted(allowed)), str(min(TEST_INPUTS.glob("*.png")))]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -235,3 +235,15 @@ def test_a_setting_that_makes_no_sense_is_named(setting, value, words):
 def test_a_loss_that_is_no_number_stops_the_run(charset, handful):
     with pytest.raises(ValueError, match="the loss is nan in epoch"):
         train(dataclasses.replace(SMALL, learning_rate=1e30), charset, handful, handful)
+
+
+def test_the_time_left_is_at_the_pace_so_far():
+    assert loop.time_left(60, 0.25) == "training ends in 03:00"  # 60 s for a quarter: 180 s for the rest
+    assert loop.time_left(0, 0) == ""
+
+
+def test_between_batches_the_caller_of_a_pool_has_one_thread():
+    threads = torch.get_num_threads()
+    with replica_pool(2, torch.device("cpu")):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == threads

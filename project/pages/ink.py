@@ -1,0 +1,64 @@
+"""A picture of a page -> what of it is ink, what is paper, and what are ruled lines."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+INK_SHARE = 0.4  # of the contrast of the darkest ink nearby: as much darker than the paper is ink
+MIN_INK = 16  # grey levels darker than the paper: less is grain
+RULE = 10  # core thicknesses: a straight stroke as long as that is no letter
+MIN_RULES, MAX_RULES = 3, 30  # of a table
+MIN_SHARE = 0.3  # of the page's height that a rule runs along
+SPACING = 4  # core thicknesses: rules that are nearer to each other are one
+
+
+class Sheet(NamedTuple):
+    """The layers of a page, each (H, W)."""
+
+    pixels: np.ndarray  # uint8, 0 black to 255 white
+    paper: np.ndarray  # uint8, the grey that the page would have without its ink
+    ink: np.ndarray  # bool
+    rules: np.ndarray  # bool: upright ruled lines, which separate columns
+
+
+def separate_ink(pixels: np.ndarray, thickness: float) -> Sheet:
+    """Return the layers of a page uint8 (H, W), dark ink on lighter paper. thickness: of its lines' cores, px."""
+    height, width = pixels.shape
+    shrink = max(1, int(thickness // 4))
+    small = cv2.resize(pixels, (-(-width // shrink), -(-height // shrink)), interpolation=cv2.INTER_AREA)
+    around = 2 * max(1, round(thickness / shrink)) + 1  # px of the small picture: wider than any stroke
+    paper = cv2.medianBlur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((around, around), np.uint8)), 5)
+    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
+    contrast = cv2.subtract(paper, pixels)
+    darkest = cv2.dilate(_shrunk_by_maximum(contrast, shrink), np.ones((2 * around + 1, 2 * around + 1), np.uint8))
+    least = np.maximum(cv2.blur(darkest, (2 * around + 1, 2 * around + 1)) * INK_SHARE, MIN_INK).astype(np.uint8)
+    least = cv2.resize(least, (width, height), interpolation=cv2.INTER_LINEAR)
+    ink = contrast > least
+    return Sheet(pixels, paper, ink, table_rules(ink, thickness))
+
+
+def table_rules(ink: np.ndarray, thickness: float) -> np.ndarray:
+    """Return the upright ruled lines of a table, bool (H, W); none where there are too few for one, or as many as on
+    squared paper.
+    """
+    length = max(8, int(RULE * thickness))
+    rules = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_CLOSE, np.ones((length // 8, 1), np.uint8))
+    rules = cv2.morphologyEx(rules, cv2.MORPH_OPEN, np.ones((length, 1), np.uint8))
+    rules = cv2.dilate(rules, np.ones((1, 3), np.uint8))
+    near = int(SPACING * thickness)
+    count = np.convolve(rules.sum(axis=0), np.ones(near // 4), "same")  # a rule need not be quite upright
+    rows = np.minimum(count / max(1, 3), len(ink))
+    long = rows > MIN_SHARE * len(ink)
+    starts = np.flatnonzero(np.diff(long.astype(np.int8), prepend=0) > 0)
+    if not MIN_RULES <= len(starts) <= MAX_RULES:
+        return np.zeros_like(ink)
+    return (rules > 0) & long
+
+
+def _shrunk_by_maximum(values: np.ndarray, shrink: int) -> np.ndarray:
+    """Return the largest of each `shrink` x `shrink` values; those at the edge that do not fill one are joined by 0."""
+    height, width = (-(-side // shrink) for side in values.shape)
+    padded = np.zeros((height * shrink, width * shrink), values.dtype)
+    padded[: values.shape[0], : values.shape[1]] = values
+    return padded.reshape(height, shrink, width, shrink).max(axis=(1, 3))
