@@ -17,6 +17,7 @@ ORDERS = (3, 4, 5, 6)  # of the n-grams that are tried
 GUESSING_ORDER = 4  # of the n-grams that tell the languages of transcriptions apart
 REPEATED = 3  # times that a transcription counts beside prose, which is of another kind and far more
 LEAST = 2  # times that a word occurs in prose, to be a word of the lexicon
+UNWEIGHTED = {"weight": 1.0, "bonus": 0.0}  # of a language model whose weights are still to be found
 LINE = (20, 60)  # characters of the lines that prose is cut to, at least and at most
 
 Language = LanguageModel | LanguageModels
@@ -55,14 +56,14 @@ def candidates(texts: Sequence[str], prose: Mapping[str, Sequence[str]], charset
     orders = [order for order in ORDERS if order <= highest_order(len(charset))]
     if not prose:
         for order in orders:
-            yield LanguageModel(NGram.from_texts(texts, charset, order), weight=1, bonus=0)
+            yield LanguageModel(NGram.from_texts(texts, charset, order), **UNWEIGHTED)
         return
     own = by_language(texts, prose, charset)
     models = {}
     for name, lines in prose.items():
         ngram = NGram.from_texts([*lines, *own[name] * REPEATED], charset, orders[-1])
         lexicon = Lexicon.from_texts([*lines, *own[name] * LEAST], charset, LEAST)
-        models[name] = LanguageModel(ngram, weight=1, bonus=0, lexicon=lexicon)
+        models[name] = LanguageModel(ngram, lexicon=lexicon, **UNWEIGHTED)
     yield LanguageModels(models)
 
 
@@ -91,3 +92,10 @@ def with_weights(language: Language, **weights: float) -> Language:
 def has_lexicon(language: Language) -> bool:
     """Tell whether the language model, or those of all its languages, have a lexicon."""
     return all(model.lexicon for model in models_by_language(language).values())
+
+
+def is_weighted(language: Language) -> bool:
+    """Tell whether the weights of the language model have been found already."""
+    return all(
+        {"weight": one.weight, "bonus": one.bonus} != UNWEIGHTED for one in models_by_language(language).values()
+    )

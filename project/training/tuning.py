@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import numpy as np
 from tqdm import tqdm
@@ -17,9 +18,10 @@ from project.recognition.calibration import (
 )
 from project.recognition.decoding import BEAM_WIDTH, best_path, prefix_beam_search
 from project.recognition.recognizer import Reading, Recognizer, models_by_language
-from project.training.languages import Language, has_lexicon, log_prob, with_weights
+from project.training.languages import Language, has_lexicon, is_weighted, log_prob, with_weights
 
 LANGUAGE_MODEL_LINES = 200  # at most, spread over the validation split: it bounds the time
+ENOUGH_LINES = 20  # to choose the weights of a language model by
 CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
@@ -109,7 +111,12 @@ def most_probable(languages: Iterable[Language], lines: Sequence[Line]) -> Langu
 def best_language_model(
     language: Language, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
 ) -> Language | None:
-    """Return the language model with the weights that read the lines best; None if best path is as good without it."""
+    """Return the language model with the weights that read the lines best; None if best path is as good without it.
+
+    Fewer than `ENOUGH_LINES` lines would choose by chance: a model that has weights from its start keeps them.
+    """
+    if len(lines) < ENOUGH_LINES and is_weighted(language):
+        return language
     texts = [line.text for line in lines]
 
     def cer(readings: Sequence[list[int]]) -> float:
@@ -119,11 +126,12 @@ def best_language_model(
         model = with_weights(language, **weights)
         return cer([prefix_beam_search(one, NARROW_BEAM, model.for_line(one))[0][0] for one in log_probs])
 
-    tried = [{"weight": weight, "bonus": bonus} for weight in WEIGHTS for bonus in BONUSES]
-    best = min(tried, key=cer_with)
+    def best_of(tried: Sequence[dict[str, float]]) -> tuple[float, dict[str, float]]:
+        return min(((cer_with(weights), weights) for weights in tried), key=itemgetter(0))
+
+    lowest, best = best_of([{"weight": weight, "bonus": bonus} for weight in WEIGHTS for bonus in BONUSES])
     if has_lexicon(language):
-        tried = [best | {"penalty": penalty} for penalty in PENALTIES]
-        best = min(tried, key=cer_with)
-        tried = [best | {name: best[name] + step} for name, step in STEPS]
-        best = min([best, *tried], key=cer_with)
-    return with_weights(language, **best) if cer_with(best) < cer([best_path(one) for one in log_probs]) else None
+        lowest, best = best_of([best | {"penalty": penalty} for penalty in PENALTIES])
+        near_cer, near = best_of([best | {name: best[name] + step} for name, step in STEPS])
+        lowest, best = (near_cer, near) if near_cer < lowest else (lowest, best)
+    return with_weights(language, **best) if lowest < cer([best_path(one) for one in log_probs]) else None

@@ -65,6 +65,15 @@ def test_a_language_model_that_cannot_help_is_left_out(recognizer, lines):
     assert tuning.best_language_model(unweighted(TEXTS, 4), recognizer, log_probs, lines) is None
 
 
+def test_a_few_lines_do_not_change_the_weights_that_a_start_has(recognizer, lines):
+    log_probs = [written(line.text, 0.0, np.random.default_rng(1)) for line in lines]
+    known = languages.with_weights(unweighted(TEXTS, 4), weight=0.3, bonus=1.1)
+    assert len(lines) < tuning.ENOUGH_LINES
+    assert tuning.best_language_model(known, recognizer, log_probs, lines) is known
+    many = lines * tuning.ENOUGH_LINES
+    assert tuning.best_language_model(known, recognizer, log_probs * tuning.ENOUGH_LINES, many) is None
+
+
 def test_the_order_is_the_one_to_which_validation_is_the_most_probable(lines):
     chosen = tuning.most_probable(languages.candidates(TEXTS, {}, CHARSET), lines)
     total = {order: sum(NGram.from_texts(TEXTS, CHARSET, order).log_prob(line.labels) for line in lines)
