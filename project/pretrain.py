@@ -21,17 +21,19 @@ from project.training.settings import Settings
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " " + LETTERS + MARKS
 HEIGHT = 36  # px: finer line images than by default
 RATE = Settings.learning_rate * 5 / 8  # of a training on much that is new, whatever it starts from
+COLLECTION_LINES = 100  # a collection with fewer test lines is not told of by itself
 HAND_LINES = 10  # a hand with fewer test lines is too short to be told of by itself
 FIGURES = "## What it reads\n"  # the card from here on is written by this command
 
 
 def kinds_of(rows: pd.DataFrame) -> pd.Series:
-    """Name the kind of hand of each row: its data set and, where that has several collections, the collection, which is
+    """Name the kind of hand of each row: its data set and, where that has large collections, the collection, which is
     what stands before the colon in a writer's name.
     """
     names = rows["data"].map(lambda data: Path(data.rstrip("/")).name)
     collections = rows["writer"].where(rows["writer"].str.contains(":"), "").str.partition(":")[0]
-    return names + (": " + collections).where(collections != "", "")
+    large = collections.groupby([names, collections]).transform("size") >= COLLECTION_LINES
+    return names + (": " + collections).where((collections != "") & large, "")
 
 
 def figures_by_kind(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
