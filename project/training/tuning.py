@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from itertools import product
 from operator import itemgetter
 
 import numpy as np
@@ -25,7 +26,7 @@ ENOUGH_LINES = 20  # to choose the weights of a language model by
 CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
-PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)  # of a word that the lexicon lacks
+PENALTIES = (0.0, 1.5, 3.0)  # of a word that the lexicon lacks; the first where there is none
 STEPS = (("weight", 0.1), ("weight", -0.1), ("bonus", 0.5), ("bonus", -0.5))  # that are tried last
 NARROW_BEAM = 10  # beam width while weights are compared: faster, and it prefers the same ones
 SUFFIXES = {"best_path": "", "beam": "_beam"}  # of the metrics, by decoder
@@ -129,9 +130,11 @@ def best_language_model(
     def best_of(tried: Sequence[dict[str, float]]) -> tuple[float, dict[str, float]]:
         return min(((cer_with(weights), weights) for weights in tried), key=itemgetter(0))
 
-    lowest, best = best_of([{"weight": weight, "bonus": bonus} for weight in WEIGHTS for bonus in BONUSES])
+    penalties = PENALTIES if has_lexicon(language) else PENALTIES[:1]
+    lowest, best = best_of(
+        [dict(zip(("weight", "bonus", "penalty"), one, strict=True)) for one in product(WEIGHTS, BONUSES, penalties)]
+    )
     if has_lexicon(language):
-        lowest, best = best_of([best | {"penalty": penalty} for penalty in PENALTIES])
         near_cer, near = best_of([best | {name: best[name] + step} for name, step in STEPS])
         lowest, best = (near_cer, near) if near_cer < lowest else (lowest, best)
     return with_weights(language, **best) if lowest < cer([best_path(one) for one in log_probs]) else None
