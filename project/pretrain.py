@@ -11,6 +11,7 @@ from project.atomic import replaced
 from project.data import sources
 from project.data.dataset import Data, load_data, repeat_lines
 from project.data.multilingual import LETTERS, MARKS
+from project.data.rows import of_split
 from project.errors import InputError
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
@@ -68,7 +69,7 @@ def spread_of_hands(lines: pd.DataFrame) -> pd.DataFrame:
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:
     """Measure the base model in `folder` on the test splits; return the table, which becomes the end of its card."""
-    recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
+    recognizer, rows = Recognizer.load(folder), of_split(data.rows, "test")
     kind_of = dict(zip(rows["source"], kinds_of(rows), strict=True))
     figures = []
     for decoder in DECODERS:

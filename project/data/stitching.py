@@ -6,16 +6,17 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from project.atomic import cached_folder
-from project.data.sources import read_rows
+from project.data.rows import Row, read_row
+from project.data.sources import stream_rows
 from project.data.tables import schema
 from project.errors import InputError
-from project.recognition.image import read_image
 
 ASCENDING = set("bdfhklt0123456789!?'\"()[]{}/|&%$#@£ßÄÖÜ") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 DESCENDING = set("gjpqyQ()[]{}/|$@;,")
@@ -32,7 +33,7 @@ def stitch(table: str, folder: str | Path | None, lines: int, seed: int) -> Path
     table: a data set of single words with their writers (see `sources`); only its training rows are used. folder: as in
     `synthetic.synthesize`. InputError if no writer has enough words.
     """
-    words = read_rows(table)
+    words = pd.DataFrame(list(stream_rows(table)), columns=Row._fields)
     words = words[words["split"].isin(["train", ""]) & (words["writer"] != "")]
     words = words[[bool(set(text) - NO_SIZE) and " " not in text for text in words["text"]]]
     by_writer = {writer: own for writer, own in words.groupby("writer") if len(own) >= MOST}
@@ -48,7 +49,7 @@ def stitch(table: str, folder: str | Path | None, lines: int, seed: int) -> Path
         rows = []
         for writer in rng.choice(writers, lines, p=shares / shares.sum()).tolist():
             own = by_writer[writer].sample(int(rng.integers(FEWEST, MOST + 1)), random_state=rng)
-            picture = join_words([read_image(image) for image in own["image"]], list(own["text"]), rng)
+            picture = join_words([read_row(row) for row in own.itertuples()], list(own["text"]), rng)
             png = io.BytesIO()
             Image.fromarray(picture).save(png, "PNG", compress_type=zlib.Z_HUFFMAN_ONLY)
             image = {"bytes": png.getvalue(), "path": None}

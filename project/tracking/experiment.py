@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project.atomic import replaced
 from project.data.dataset import Data
+from project.data.rows import of_split
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.recognizer import Recognizer
 from project.tracking import champion, mlflow_run, registry, report
@@ -57,7 +58,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
     if settings.texts:
         read_prose(settings.texts)  # what is wrong with it is told before the training
     check_champion()
-    made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
+    made_from = (settings, data.names, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     folder = RunFolder.claim(name, *made_from)
     try:
         earlier = finished(name, folder)
@@ -79,7 +80,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
             mlflow_run.flush(run_id, folder)
             report.log_curves(name, history)
             best = min(history, key=lambda metrics: metrics["val_cer"])
-            tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
+            tags = {"run_name": name, "data": ", ".join(data.names), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
                 tune(run_id, trained, settings, data, start),
@@ -129,7 +130,7 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
     """Select the transcriptions that a language model may be built from: those of the training rows, but for writers
     whose texts stay private.
     """
-    rows = data.rows[data.rows["split"] == "train"]
+    rows = of_split(data.rows, "train")
     private = tuple(filter(None, settings.private_writers.split(",")))
     return [text for text, writer in zip(rows["text"], rows["writer"], strict=True) if not writer.startswith(private)]
 
@@ -153,7 +154,7 @@ def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFr
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
-    rows = data.rows[data.rows["split"] == "test"]
+    rows = of_split(data.rows, "test")
     lines, _ = evaluate_rows(registry.load_recognizer(version), rows, images=data.images)
     metrics = {f"test_{name}": value for name, value in error_rates(lines).items()}
     errors = {f"test_{name}": value for name, value in calibration_errors(lines).items()}
@@ -177,7 +178,7 @@ def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
     best = min((run.version for run in runs), key=lambda version: (cers[version.version], int(version.version)))
     best_cer, promoted = cers[best.version], False
     while not promoted:
-        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.sources)}"
+        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.names)}"
         if before:
             cer = cers.get(before.version) or validation_cer(before, data)
             if (cer, int(before.version)) <= (best_cer, int(best.version)):

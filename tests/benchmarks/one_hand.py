@@ -15,8 +15,8 @@ import click
 import pandas as pd
 import torch
 
-from project.data import sources
 from project.data.dataset import load_data
+from project.data.rows import of_split
 from project.evaluation.scoring import error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
 from project.recognition.recognizer import Recognizer
@@ -26,13 +26,14 @@ from project.training import tuning
 from project.training.languages import candidates
 from project.training.loop import train
 from project.training.settings import Settings
+from tests.rows import read_rows
 
 VALIDATION = 8  # of so many lines one is of the validation split
 
 
 def rows_of_hand(data: str, writer: str) -> pd.DataFrame:
     """Read the rows of the one writer whose name contains `writer`, ordered by page."""
-    rows = sources.read_rows(data)
+    rows = read_rows(data)
     rows = rows[rows["writer"].str.contains(writer, regex=False)]
     if rows["writer"].nunique() != 1:
         raise click.BadParameter(
@@ -61,11 +62,11 @@ def fine_tune(base: Recognizer, table: str, epochs: int, seed: int) -> dict[str,
     data = load_data(table, height=base.height, seed=seed, characters=base.charset.characters)
     network, _ = train(settings, data.charset, data.lines["train"], data.lines["validation"], start=base)
     trained = Recognizer.from_network(network, data.charset, base.height)
-    texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
+    texts = list(of_split(data.rows, "train")["text"])
     choice = [*filter(None, [base.language]), *candidates(texts, {}, data.charset)]
     tuned, _, _ = tuning.tuned(trained, choice, data.lines["validation"])
     figures = {"lines": len(texts), "minutes": round((time.monotonic() - started) / 60, 1)}
-    test = data.rows[data.rows["split"] == "test"]
+    test = of_split(data.rows, "test")
     for name, recognizer in (("before", base), ("after", tuned)):
         for decoder in DECODERS:
             lines, _ = evaluate_rows(recognizer, test, decoder, data.images)
