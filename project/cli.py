@@ -138,8 +138,16 @@ def full_path(path: str) -> str:
 def full_data(data: str) -> str:
     """Return the data sets that a parameter names, each path in full if there is such a path; see `full_path`."""
     names = [data] if Path(full_path(data)).exists() else data.split(",")
-    full = [full_path(name.strip()) for name in names]
-    return ",".join(path if path and Path(path).exists() else name for name, path in zip(names, full, strict=True))
+    return ",".join(map(full_name, names))
+
+
+def full_name(name: str) -> str:
+    """Return one data set's name with its paths in full: itself, or those after "synthetic:" or "stitched:"."""
+    kind, colon, paths = name.strip().partition(":")
+    if kind in ("synthetic", "stitched") and colon:
+        return ":".join([kind, *map(full_path, paths.split(":"))])
+    path = full_path(name.strip())
+    return path if path and Path(path).exists() else name
 
 
 class FullPath(click.ParamType):

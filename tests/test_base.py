@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from project import pretrain
 from project.data.rows import of_split
 from project.evaluation.metrics import cer
 from project.evaluation.scoring import error_rates, evaluate_rows
@@ -101,6 +103,27 @@ def test_it_reads_real_hands(base, name):
     assert error_rates(lines)["cer"] < 0.3
 
 
+def test_the_card_tells_the_kinds_of_hands_and_how_far_the_hands_of_a_kind_are_apart():
+    writers = ["wills:1"] * pretrain.COLLECTION_LINES + ["letters:2", "ann"]
+    rows = pd.DataFrame({"data": ["sets/old/"] * (len(writers) - 1) + ["new.csv"], "writer": writers})
+    assert list(pretrain.kinds_of(rows)[-3:]) == ["old: wills", "old", "new.csv"]
+    texts = ["abcde"] * 30
+    predictions = ["abcde"] * 10 + ["abcd_"] * 10 + ["_____"] * 10  # 0, 20 and 100 % CER
+    writers = ["ada"] * 10 + ["bob"] * 10 + ["cyd"] * 10
+    lines = pd.DataFrame({"kind": "letters", "writer": writers, "text": texts, "prediction": predictions})
+    (hands,) = pretrain.spread_of_hands(lines).to_dict("records")
+    assert hands == {"kind of hand": "letters", "hands": 3, "best": 0, "middle": 0.2, "worst": 1}
+    assert pretrain.spread_of_hands(lines.head(9)).empty
+
+
+def test_lines_are_repeated_by_the_name_of_their_data_set():
+    assert pretrain.parse_repeats("archives=2,letters=3") == {"archives": 2, "letters": 3}
+    assert pretrain.parse_repeats("") == {}
+    for wrong in ("archives", "archives=0", "=2", "archives=two"):
+        with pytest.raises(ValueError, match="repeat: "):
+            pretrain.parse_repeats(wrong)
+
+
 def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/README.md").write_text("# Mine\n\n## What it reads\n\nold figures\n")
@@ -120,7 +143,7 @@ def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("# Mine")
     assert "old figures" not in card
-    assert card.count("| words.csv  | best_path") == card.count("| all        | best_path") == 1
+    assert card.count("| words.csv      | best_path") == card.count("| all            | best_path") == 1
     made = Recognizer.load(tmp_path / "out")
     assert set("aZ9é€") <= set(made.charset.characters)
     assert not list((tmp_path / "checkpoints").glob("*.pt"))

@@ -71,13 +71,15 @@ def test_paths_are_of_the_folder_in_which_the_command_was_typed(tmp_path):
     folder.mkdir()
     script = (
         "import os; from project import cli; os.chdir('project'); print(cli.full_path('read.csv'));"
-        "print(cli.full_data('scans, box 2')); print(cli.full_data('synthetic,hf:a/b'))"
+        "print(cli.full_data('scans, box 2')); print(cli.full_data('synthetic,hf:a/b'));"
+        "print(cli.full_data('synthetic:fonts:texts/a.txt,stitched:words'))"
     )
     mlflow_run = tmp_path / "mlflow"
     mlflow_run.write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}], check=True)")
     command, environment = [sys.executable, str(mlflow_run), "run"], {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     expected = [f"{tmp_path}/read.csv", f"{tmp_path}/scans, box 2", "synthetic,hf:a/b"]
+    expected.append(f"synthetic:{tmp_path}/fonts:{tmp_path}/texts/a.txt,stitched:{tmp_path}/words")
     assert done.stdout.splitlines() == expected, done.stderr
 
 

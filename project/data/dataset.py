@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from project.data import sources, synthetic
+from project.data import font_lines, sources, stitching, synthetic
 from project.data.line_cache import LineImages, line_images
 from project.data.rows import SPLITS, Row, of_split
 from project.data.splits import digest_rows, find_leaks
@@ -77,14 +78,12 @@ class Data:
 def load_data(
     *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
 ) -> Data:
-    """Read one or more data sets as one; each is as `sources` says, or "synthetic" for the embedded default.
+    """Read one or more data sets as one; each is as `sources` says, or as `made_data_set`.
 
     The charset is every character of the training transcriptions, and those of `characters`. Raise InputError if no
     row of training or validation can be used.
     """
-    locations = [
-        str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
-    ]
+    locations = [made_data_set(one, dict(synthetic_lines), seed) for one in data]
     rows = sources.scan(*locations, seed=seed)
     texts = of_split(rows, "train")["text"]
     if not any(texts):
@@ -102,6 +101,33 @@ def load_data(
         )
     lines = {split: lines for split, (lines, _) in usable.items()}
     return Data(data, tuple(locations), rows, digest_rows(rows), charset, images, lines, rejected, leaks)
+
+
+def repeat_lines(data: Data, times: Mapping[str, int]) -> Data:
+    """Let the training lines of some data sets come several times in an epoch. times: by the last part of their names.
+
+    InputError if there is no such data set.
+    """
+    name_of = data.rows["data"].map(lambda name: Path(name.rstrip("/")).name)
+    if unknown := times.keys() - set(name_of):
+        raise InputError(f"repeat: there is no data set {sorted(unknown)[0]!r}; there are {sorted(set(name_of))}")
+    rows = data.lines["train"].rows
+    rows = rows.repeat(name_of[rows].map(lambda name: times.get(name, 1)).to_numpy())
+    return replace(data, lines=data.lines | {"train": Lines(data.images, data.rows["text"].loc[rows], data.charset)})
+
+
+def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
+    """Return where a data set is, after making it if it is one of these: "synthetic", the embedded default;
+    "synthetic:FONTS:TEXTS" (see `font_lines`); "stitched:TABLE" (see `stitching`).
+    """
+    kind, *parts = name.split(":")
+    if name == "synthetic":
+        return str(synthetic.synthesize(None, lines, seed))
+    if kind == "synthetic" and len(parts) == 2:
+        return str(font_lines.synthesize(*parts, None, lines, seed))
+    if kind == "stitched" and parts:
+        return str(stitching.stitch(name.partition(":")[2], None, lines.get("train", 0), seed))
+    return name
 
 
 def stream_all(locations: Iterable[str]) -> Iterator[Row]:

@@ -38,6 +38,7 @@ FONTS: dict[str, tuple[str, ...]] = {
     "test": ("fontpkg-indie-flower", "fontpkg-dancing-script"),  # likewise
 }
 LINES = {"train": 4000, "validation": 400, "test": 400}  # where no other numbers are asked for
+JOINED_SPECKS = 20  # px of a word of 100 px that may lie apart from its one stroke
 JOINED = {"caveat", "dancing-script", "great-vibes", "pacifico", "satisfy", "yellowtail"}  # joined letters
 
 
@@ -68,13 +69,19 @@ def write_splits(folder: Path, lines: dict[str, int], seed: int, jobs: int) -> N
 def render_line(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
     """Draw a line image as a line finder cuts it from a page: uint8 (H, W), 0 black to 255 white, H about 64.
 
-    font: a package of `FONTS`. Raise InputError if it is not installed.
+    font: a package of `FONTS`, or the path of a font file. Raise InputError if the package is not installed.
     """
+    ink, baseline, height = draw_ink(text, font, rng)
+    return lay_on_paper(ink, baseline, height, rng)
+
+
+def draw_ink(text: str, font: str, rng: np.random.Generator) -> tuple[np.ndarray, int, float]:
+    """Write a line without its paper: ink (H, W), 0 to 1, the row of its baseline, and how high it is written, px."""
     height = rng.uniform(40, 60)  # px from the top of the ascenders to the foot of the descenders
     ink = write_text(text, font, height, rng)
     ink = bend(ink, height, rng)
     ink, baseline = cut_out(ink, height, rng)
-    return lay_on_paper(press(ink, rng), baseline, height, rng)
+    return press(ink, rng), baseline, height
 
 
 def digest(lines: dict[str, int], seed: int) -> str:
@@ -111,7 +118,9 @@ def draw_row(split: str, index: int, text: str, seed: int) -> dict:
 
 @functools.cache
 def font_files(font: str) -> tuple[str, ...]:
-    """Return the font's files: one a weight, or one for all weights."""
+    """Return the font's files: one a weight, or one for all weights. font: a package of `FONTS`, or a file's path."""
+    if Path(font).is_file():
+        return (font,)
     module = importlib.util.find_spec(font.replace("-", "_"))
     if module is None or module.origin is None:
         raise InputError(f"font {font!r} is not installed; there are {', '.join(sum(FONTS.values(), ()))}")
@@ -129,6 +138,23 @@ def open_font(file: str, weight: int, size: int, joined: bool) -> ImageFont.Free
 
 
 @functools.cache
+def joins_letters(font: str) -> bool:
+    """Tell whether the font writes words in one stroke: known of the packages; of a file, "nun" tells, one piece of
+    ink or several.
+    """
+    if not Path(font).is_file():
+        return font.removeprefix("fontpkg-") in JOINED
+    pen = open_font(font, 400, 100, False)
+    left, top, right, bottom = pen.getbbox("nun")
+    word = Image.new("L", (right - left + 2, bottom - top + 2))
+    ImageDraw.Draw(word).text((1 - left, 1 - top), "nun", fill=255, font=pen)
+    word = word.point(lambda grey: 255 * (grey > 64))
+    row, column = np.argwhere(np.asarray(word))[0].tolist()
+    ImageDraw.floodfill(word, (column, row), 128)
+    return int((np.asarray(word) == 255).sum()) < JOINED_SPECKS
+
+
+@functools.cache
 def font_size(file: str) -> float:
     """Return the font size that makes letters and brackets together 1 px high."""
     _, top, _, bottom = open_font(file, 400, 200, False).getbbox("Ahgpy(|Q")
@@ -138,7 +164,7 @@ def font_size(file: str) -> float:
 def write_text(text: str, font: str, height: float, rng: np.random.Generator) -> Image.Image:
     """Draw the text, 255 on 0, the baseline at half the height and room around; letter by letter, or word by
     word where the letters are joined."""
-    joined = font.removeprefix("fontpkg-") in JOINED
+    joined = joins_letters(font)
     file = str(rng.choice(font_files(font)))
     weight = 100 * int(rng.integers(4, 8))
     pen = open_font(file, weight, round(height * font_size(file)), joined)

@@ -8,6 +8,7 @@ import numpy as np
 from project.errors import InputError
 from project.recognition.alignment import log_probability
 from project.recognition.charset import BLANK
+from project.recognition.lexicon import ROOT, Lexicon
 from project.recognition.ngram import BOUNDARY, NGram
 
 DECODERS = ("best_path", "beam")
@@ -18,19 +19,62 @@ MAX_LABELS = 24  # labels that are tried in a frame, the most probable ones
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A character n-gram and its weight: score = log P(labels) + weight * log P_ngram(labels) + bonus * their number.
+    """What beam search asks about a language: a character n-gram and, where there is one, a lexicon.
 
-    The bonus makes up for the n-gram's preference for short lines.
+    score = log P(labels) + weight * log P_ngram(labels) + bonus * their number - penalty * the number of words that the
+    lexicon lacks. The bonus makes up for the n-gram's preference for short lines. A state is a pair, that of the n-gram
+    and the node of the lexicon; states are (B, 2).
     """
 
     ngram: NGram
     weight: float
     bonus: float
+    lexicon: Lexicon | None = None
+    penalty: float = 0.0
+
+    def start(self) -> np.ndarray:
+        """Return the state at the start of a line, (1, 2)."""
+        return np.array([[self.ngram.start, ROOT]])
+
+    def scores(self, states: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return what each of `labels` (K,) adds to the score in each of `states`: (B, K)."""
+        scores = self.weight * self.ngram.log_probs[states[:, :1], labels] + self.bonus
+        if self.lexicon:
+            scores -= self.penalty * self.lexicon.unknown[states[:, 1:], self.lexicon.class_of_label[labels]]
+        return scores
+
+    def successors(self, states: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the states after one label each: states (B, 2), labels (B,) -> (B, 2)."""
+        after = np.zeros_like(states)
+        after[:, 0] = self.ngram.successors[states[:, 0], labels]
+        if self.lexicon:
+            after[:, 1] = self.lexicon.successors[states[:, 1], self.lexicon.class_of_label[labels]]
+        return after
+
+    def end_scores(self, states: np.ndarray) -> np.ndarray:
+        """Return what the end of the line adds in each state, (B,). The last word may go on in the next line."""
+        return self.weight * self.ngram.log_probs[states[:, 0], BOUNDARY]
+
+    def for_line(self, log_probs: np.ndarray) -> "LanguageModel":
+        """Return the model to read a line with: this one, whatever the line says."""
+        return self
 
 
-def decode(log_probs: np.ndarray, decoder: str, language: LanguageModel | None = None) -> list[int]:
+@dataclass(frozen=True)
+class LanguageModels:
+    """The language models of several languages, by the languages' names; each line is read with one of them."""
+
+    by_language: dict[str, LanguageModel]
+
+    def for_line(self, log_probs: np.ndarray) -> LanguageModel:
+        """Return the model by whose n-gram the line's best path is the most probable. log_probs: (T, C)."""
+        labels = best_path(log_probs)
+        return max(self.by_language.values(), key=lambda model: model.ngram.log_prob(labels))
+
+
+def decode(log_probs: np.ndarray, decoder: str, language: LanguageModel | LanguageModels | None = None) -> list[int]:
     """Return the labels of a line by one of `DECODERS`; `beam` uses the language model if given. log_probs: (T, C)."""
-    return prefix_beam_search(log_probs, language=language)[0][0] if decoder == "beam" else best_path(log_probs)
+    return n_best(log_probs, decoder, language, BEAM_WIDTH, 0)[0][0] if decoder == "beam" else best_path(log_probs)
 
 
 def best_path(log_probs: np.ndarray) -> list[int]:
@@ -70,9 +114,10 @@ def prefix_beam_search(
     # Prefixes are numbered as they enter the beam: (number of the prefix one label shorter, last label) -> number
     numbers = {(-1, BLANK): 0}
     column = np.full(log_probs.shape[1], -1)  # of each label among those tried in a frame; -1: not tried
-    # The beam, (B,) each: the prefix, the prefix one label shorter (`before`), its last label, its n-gram state; and
+    # The beam, (B,) each: the prefix, the prefix one label shorter (`before`), its last label; and its states (B, 2),
     # P(all its paths that end in a blank), P(those that end in the last label), both to be multiplied by exp(log_scale)
-    number, before, last, state = np.array([[0], [-1], [BLANK], [language.ngram.start if language else 0]])
+    number, before, last = np.array([[0], [-1], [BLANK]])
+    states = language.start() if language else np.empty((1, 0))
     in_blank, in_label, log_scale = np.ones(1), np.zeros(1), 0.0
     for frame, tried in zip(probabilities, likely_labels(probabilities, min_probability, max_labels), strict=True):
         # Keep each prefix: a blank, or its last label once more
@@ -87,7 +132,7 @@ def prefix_beam_search(
             repeats = np.flatnonzero(own >= 0)
             extended[repeats, own[repeats]] = in_blank[repeats] * frame[last[repeats]]
             if language:
-                extended *= np.exp(language.weight * language.ngram.log_probs[state[:, None], tried] + language.bonus)
+                extended *= np.exp(language.scores(states, tried))
             # Merge: an extension that is itself in the beam is that prefix
             longer, shorter = np.nonzero((before[:, None] == number) & (own >= 0)[:, None])
             kept_label[longer] += extended[shorter, own[longer]]
@@ -108,7 +153,7 @@ def prefix_beam_search(
             number = np.concatenate([number[stays], np.array(new, int)])
             last = np.concatenate([last[stays], labels])
             if language:
-                state = np.concatenate([state[stays], language.ngram.successors[state[rows], labels]])
+                states = np.concatenate([states[stays], language.successors(states[rows], labels)])
             kept_blank = np.concatenate([kept_blank[stays], np.zeros(len(rows))])
             kept_label = np.concatenate([kept_label[stays], extended[rows, columns]])
         # Rescale, so that nothing underflows in a long line
@@ -117,7 +162,7 @@ def prefix_beam_search(
     # Score whole lines: the n-gram also predicts their end
     scores = np.log(in_blank + in_label) + log_scale
     if language:
-        scores += language.weight * language.ngram.log_probs[state, BOUNDARY]
+        scores += language.end_scores(states)
     prefixes_by_number = list(numbers)
     return [(labels_of_prefix(prefixes_by_number, number[i]), float(scores[i])) for i in np.argsort(-scores)]
 
@@ -142,7 +187,11 @@ def labels_of_prefix(prefixes: list[tuple[int, int]], number: int) -> list[int]:
 
 
 def n_best(
-    log_probs: np.ndarray, decoder: str, language: LanguageModel | None, beam_width: int, alternatives: int
+    log_probs: np.ndarray,
+    decoder: str,
+    language: LanguageModel | LanguageModels | None,
+    beam_width: int,
+    alternatives: int,
 ) -> list[tuple[list[int], float]]:
     """Return what `decoder` reads in a line, then other labellings, most probable first, each with a probability.
 
@@ -155,6 +204,6 @@ def n_best(
         others = prefix_beam_search(log_probs, beam_width) if alternatives else []
         found = [(labels, log_probability(log_probs, labels)), *(other for other in others if other[0] != labels)]
         return [(labels, math.exp(score)) for labels, score in found]
-    found = prefix_beam_search(log_probs, beam_width, language)
+    found = prefix_beam_search(log_probs, beam_width, language.for_line(log_probs) if language else None)
     weights = np.exp(np.array([score for _, score in found]) - found[0][1])
     return [(labels, float(share)) for (labels, _), share in zip(found, weights / weights.sum(), strict=True)]

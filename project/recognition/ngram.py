@@ -5,12 +5,11 @@ text that many writers copied from counting more than one that was written once.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from project.errors import InputError
 from project.recognition.charset import BLANK, Charset
@@ -60,20 +59,23 @@ class NGram:
             raise InputError("an n-gram needs at least one text with a character of the charset")
         return cls(kneser_ney_counts(np.array(symbols), len(charset), order))
 
-    def save(self, path: str | Path) -> None:
-        """Write the counts as safetensors."""
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the counts as tensors to be saved; the long ones are compressed to uint8 (bytes,)."""
         counts = self.counts
         tensors = {"classes": np.array(counts.classes), "discounts": counts.discounts}
-        tensors |= {f"keys_{length}": keys for length, keys in enumerate(counts.keys, start=1)}
-        tensors |= {f"counts_{length}": seen.astype(np.uint32) for length, seen in enumerate(counts.counts, start=1)}
-        Path(path).write_bytes(safetensors.numpy.save(tensors))  # `save_file` lets nobody else read the file
+        for length, (keys, seen) in enumerate(zip(counts.keys, counts.counts, strict=True), start=1):
+            tensors |= {f"key_steps_{length}": compress(np.diff(keys, prepend=0)), f"times_{length}": compress(seen)}
+        return tensors
 
     @classmethod
-    def load(cls, path: str | Path) -> "NGram":
-        """Load the n-gram that `save` wrote."""
-        tensors = safetensors.numpy.load_file(path)
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "NGram":
+        """Return the n-gram of what `tensors` gave, or of what earlier versions saved, which did not compress."""
         lengths = range(1, len(tensors["discounts"]) + 1)
-        keys, counts = ([tensors[f"{name}_{length}"] for length in lengths] for name in ("keys", "counts"))
+        if "keys_1" in tensors:
+            keys, counts = ([tensors[f"{name}_{length}"] for length in lengths] for name in ("keys", "counts"))
+        else:
+            keys = [np.cumsum(decompress(tensors[f"key_steps_{length}"])) for length in lengths]
+            counts = [decompress(tensors[f"times_{length}"]) for length in lengths]
         return cls(Counts(int(tensors["classes"]), keys, counts, tensors["discounts"]))
 
     @property
@@ -88,6 +90,18 @@ class NGram:
             total += float(self.log_probs[state, label])
             state = self.successors[state, label]
         return total
+
+
+def compress(numbers: np.ndarray) -> np.ndarray:
+    """Compress whole numbers from 0 to 2^63 - 1, most of them small (N,), to uint8 (bytes,): a plane for each byte."""
+    planes = numbers.astype("<i8").view(np.uint8).reshape(-1, 8).T
+    return np.frombuffer(zlib.compress(planes.tobytes(), 9), np.uint8)
+
+
+def decompress(compressed: np.ndarray) -> np.ndarray:
+    """Return the numbers, int64 (N,), that `compress` was given."""
+    planes = np.frombuffer(zlib.decompress(compressed.tobytes()), np.uint8).reshape(8, -1)
+    return planes.T.copy().view("<i8")[:, 0].astype(np.int64)
 
 
 def highest_order(classes: int) -> int:

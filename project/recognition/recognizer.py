@@ -1,7 +1,7 @@
 """The trained recogniser: its files, and the readings of line images.
 
-The only module that knows the model format: `weights.safetensors`, `recognizer.json` and, where there is a language
-model, `ngram.safetensors`; nothing pickled. Reading needs no torch, which would take half a gigabyte of a server's
+The only module that knows the model format: `weights.safetensors`, `recognizer.json` and, for each language model,
+`language-NAME.safetensors`; nothing pickled. Reading needs no torch, which would take half a gigabyte of a server's
 memory.
 """
 
@@ -23,7 +23,8 @@ from project.recognition.batch import FRAME_WIDTH, batch, frames_of, width_batch
 from project.recognition.bidirectional import logical_positions
 from project.recognition.calibration import Calibration, apply_temperature
 from project.recognition.charset import BLANK, Charset
-from project.recognition.decoding import BEAM_WIDTH, LanguageModel, best_path_spans, decode, n_best
+from project.recognition.decoding import BEAM_WIDTH, LanguageModel, LanguageModels, best_path_spans, decode, n_best
+from project.recognition.lexicon import Lexicon
 from project.recognition.line_image import Placement, normalize_with_placement
 from project.recognition.ngram import NGram
 
@@ -62,7 +63,7 @@ class Recognizer:
     weights: dict[str, np.ndarray]  # as in `CRNN.state_dict`
     charset: Charset
     height: int  # px, of its line images
-    language: LanguageModel | None = None  # used by the beam
+    language: LanguageModel | LanguageModels | None = None  # used by the beam
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)  # of the confidences, by decoder
 
     @classmethod
@@ -88,29 +89,52 @@ class Recognizer:
         """Load the network into ONNX Runtime."""
         return onnx_engine.session(onnx_engine.onnx_model(self.weights))
 
-    def save(self, folder: str | Path) -> None:
-        """Write the files of the model into `folder`; older ones are replaced only when all new ones are written."""
+    def save(self, folder: str | Path, half: bool = False) -> None:
+        """Write the files of the model into `folder`; older ones are replaced only when all new ones are written.
+
+        half: store the weights as float16, but for the statistics of batch norm, at half the size; see `as_half`.
+        """
         settings = {"charset": self.charset.characters, "height": self.height}
         settings["calibrations"] = {decoder: asdict(calibration) for decoder, calibration in self.calibrations.items()}
+        weights = as_half(self.weights) if half else self.weights
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as beside:
-            Path(beside, "weights.safetensors").write_bytes(safetensors.numpy.save(self.weights))  # as in `NGram.save`
+            # as bytes: `save_file` lets nobody else read the file
+            Path(beside, "weights.safetensors").write_bytes(safetensors.numpy.save(weights))
             if self.language:
-                settings["language"] = {"weight": self.language.weight, "bonus": self.language.bonus}
-                self.language.ngram.save(Path(beside, "ngram.safetensors"))
+                settings["languages"] = {}
+                for name, model in models_by_language(self.language).items():
+                    settings["languages"][name] = {
+                        "weight": model.weight, "bonus": model.bonus, "penalty": model.penalty
+                    }  # fmt: skip
+                    tensors = model.ngram.tensors()
+                    if model.lexicon:
+                        tensors["words"] = model.lexicon.to_bytes()
+                    Path(beside, language_file(name)).write_bytes(safetensors.numpy.save(tensors))
             Path(beside, "recognizer.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
-            for path in Path(beside).iterdir():
-                path.replace(Path(folder, path.name))
+            written = {path.name for path in Path(beside).iterdir()}
+            for name in written:
+                Path(beside, name).replace(Path(folder, name))
+        for old in (Path(folder, "ngram.safetensors"), *Path(folder).glob("language*.safetensors")):
+            if old.name not in written:
+                old.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Recognizer":
-        """Load the recogniser that `save` wrote."""
+        """Load the recogniser that `save` wrote, in this version or an earlier one."""
         settings = json.loads(Path(folder, "recognizer.json").read_text("utf-8"))
+        charset = Charset(settings["charset"])
         weights = safetensors.numpy.load_file(Path(folder, "weights.safetensors"))
-        language = settings.get("language")
-        if language:
-            language = LanguageModel(NGram.load(Path(folder, "ngram.safetensors")), **language)
+        weights = {name: np.asarray(weight, single(weight.dtype)) for name, weight in weights.items()}
+        if "language" in settings:  # of an earlier version
+            files = {"": ("ngram.safetensors", settings["language"])}
+        else:
+            files = {name: (language_file(name), values) for name, values in settings.get("languages", {}).items()}
+        models = {
+            name: load_language_model(Path(folder, file), charset, values) for name, (file, values) in files.items()
+        }
         calibrations = {decoder: Calibration(**values) for decoder, values in settings.get("calibrations", {}).items()}
-        return cls(weights, Charset(settings["charset"]), settings["height"], language, calibrations)
+        language = models.get("") or (LanguageModels(models) if models else None)
+        return cls(weights, charset, settings["height"], language, calibrations)
 
     def line_image(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels, uint8 (H, W) with 0 black to 255 white, into the line image, uint8 (1, height, W')."""
@@ -179,6 +203,37 @@ class Recognizer:
         texts = [self.charset.decode(labels) for labels, _ in found]
         rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
         return Reading(texts[0], float(confidences[0]), characters, rivals)
+
+
+def as_half(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Round float32 weights to float16. The running statistics of batch norm stay: float16 ends at 65,504."""
+    kept = ("running_mean", "running_var")
+    return {
+        name: weight if name.endswith(kept) or weight.dtype != np.float32 else weight.astype(np.float16)
+        for name, weight in weights.items()
+    }
+
+
+def single(dtype: np.dtype) -> np.dtype:
+    """Return the type to compute with: float32 for what was stored as float16."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def models_by_language(language: LanguageModel | LanguageModels) -> dict[str, LanguageModel]:
+    """Return the language models by the languages' names; that of one language has the name ""."""
+    return language.by_language if isinstance(language, LanguageModels) else {"": language}
+
+
+def language_file(name: str) -> str:
+    """Return the name of the file of a language's model."""
+    return f"language-{name}.safetensors" if name else "language.safetensors"
+
+
+def load_language_model(path: Path, charset: Charset, values: Mapping[str, float]) -> LanguageModel:
+    """Read an n-gram, and a lexicon if there is one. values: the other fields of `LanguageModel`."""
+    tensors = safetensors.numpy.load_file(path)
+    lexicon = Lexicon.from_bytes(tensors["words"], charset) if "words" in tensors else None
+    return LanguageModel(NGram.from_tensors(tensors), lexicon=lexicon, **values)
 
 
 def blank_log_probs(shape: Sequence[int]) -> np.ndarray:

@@ -1,9 +1,9 @@
 """One training as an MLflow run: from a data set and settings to a registered version, and to the champion."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -12,15 +12,14 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project.atomic import replaced
 from project.data.dataset import Data
-from project.data.folders import read_text
 from project.data.rows import of_split
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
-from project.recognition.charset import normalize
 from project.recognition.recognizer import Recognizer
 from project.tracking import champion, mlflow_run, registry, report
 from project.tracking.run_folder import RunFolder
 from project.training import parallel, tuning
-from project.training.loop import train
+from project.training.languages import candidates, read_prose
+from project.training.loop import train, training_device
 from project.training.settings import FINE_TUNING_RATE, Settings
 
 EXPERIMENT = "handwriting-recognition"
@@ -51,12 +50,13 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
     """
     if bool(settings.start_from) != bool(start):
         raise TypeError(f"start_from is {settings.start_from!r}, and start is {start}")
-    validation = data.lines["validation"]
+    settings, validation = settings.on(training_device()), data.lines["validation"]
     if parallel.rank() > 0:
         if not parallel.broadcast(None):
             train(settings, data.charset, data.lines["train"], validation)
         return None
-    texts = texts_of(settings, data)
+    if settings.texts:
+        read_prose(settings.texts)  # what is wrong with it is told before the training
     check_champion()
     made_from = (settings, data.names, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     folder = RunFolder.claim(name, *made_from)
@@ -83,7 +83,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
             tags = {"run_name": name, "data": ", ".join(data.names), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
-                tune(run_id, trained, texts, data, start),
+                tune(run_id, trained, settings, data, start),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
@@ -127,21 +127,23 @@ def settings_of(start: Recognizer | None) -> dict[str, Any]:
 
 
 def texts_of(settings: Settings, data: Data) -> list[str]:
-    """Return the texts of the language model: the training transcriptions, and the lines of the user's text file."""
-    texts = list(of_split(data.rows, "train")["text"])
-    if settings.texts:
-        texts += map(normalize, read_text(Path(settings.texts).expanduser()).splitlines())
-    return texts
-
-
-def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None) -> Recognizer:
-    """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
-    n-gram of its start is used where the characters are the same and it fits better than one of these texts.
+    """Select the transcriptions that a language model may be built from: those of the training rows, but for writers
+    whose texts stay private.
     """
-    known = []
+    rows = of_split(data.rows, "train")
+    private = tuple(filter(None, settings.private_writers.split(",")))
+    return [text for text, writer in zip(rows["text"], rows["writer"], strict=True) if not writer.startswith(private)]
+
+
+def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data, start: Recognizer | None) -> Recognizer:
+    """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
+    language model of its start is used where the characters are the same and no new one fits better.
+    """
+    prose = read_prose(settings.texts) if settings.texts else {}
+    choice = candidates(texts_of(settings, data), prose, recognizer.charset)
     if start and start.language and start.charset.characters == recognizer.charset.characters:
-        known.append(start.language.ngram)
-    recognizer, metrics, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"], known)
+        choice = itertools.chain([start.language], choice)
+    recognizer, metrics, outcomes = tuning.tuned(recognizer, choice, data.lines["validation"])
     report.log_tuning(run_id, metrics, outcomes)
     return recognizer
 

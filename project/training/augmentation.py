@@ -49,6 +49,7 @@ def distort(
     n, _, height, width = images.shape
     out_widths = (widths * stretch).ceil().long()
     out_width = padded_width(int(out_widths.max()))
+    widths, stretch = widths.to(images.device), stretch.to(images.device)
     y = torch.linspace(-0.5, 0.5, height, device=images.device).view(1, height, 1)
     x = torch.linspace(0, out_width / height, out_width, device=images.device) / stretch.view(n, 1, 1)
     slant, tilt, scale, shift = (

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from project.data.dataset import Line, lengths_of, widths_of
 from project.errors import InputError
 from project.evaluation import metrics
-from project.recognition.batch import batch, padded_width, width_batches
+from project.recognition.batch import batch, frames_of, padded_width, width_batches
 from project.recognition.charset import BLANK, Charset
 from project.recognition.decoding import best_path
 from project.recognition.network import CRNN
@@ -27,8 +27,11 @@ from project.training import checkpoint as checkpoints
 from project.training import parallel
 from project.training.augmentation import augment, sample_stretch
 from project.training.checkpoint import TrainingState
+from project.training.device import autocast, choose_device, flatten_lstms, prepared_ahead, sync_interval
+from project.training.growth import grow_weights
 from project.training.memory import limit_allocators, trim_heap
 from project.training.optimizer import AdamW
+from project.training.page_conditions import add_page_conditions
 from project.training.parallel import Replica, reduce_replicas, replica_pool
 from project.training.settings import Settings
 
@@ -39,7 +42,6 @@ MIN_STEPS = 50  # an epoch: where the lines are too few for so many, the micro-b
 MIN_BATCH_WIDTH = 1792  # px: but no smaller, for batch norm to have several lines
 WARM_UP = 100  # steps to the full learning rate
 MAX_NORM = 1.0  # of the gradient, clipped
-HAS_BFLOAT16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))  # else it is slower than float32
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,12 @@ def train(
     trim_heap()  # what reading the tables left
     torch.manual_seed(settings.seed)
     first = parallel.rank() == 0
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
+    settings = settings.on(device)
     network = initial_network(settings, charset, start).to(device).to(memory_format=torch.channels_last).train()
     average, best = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
+    for flat in (network, average):
+        flatten_lstms(flat)
     optimizer = AdamW(network.parameters(), settings.weight_decay)
     modules = {"network": network, "average": average, "best": best, "optimizer": optimizer}
     state = TrainingState()
@@ -106,8 +111,10 @@ def train(
         stretch = sample_stretch(len(train_lines), settings.augmentation, rng)
         short_first = epoch <= settings.curriculum_epochs
         batches = epoch_batches(widths * stretch, settings, micro_batches, rng, short_first)
+        prepare = functools.partial(prepare_batch, train_lines, stretch, device)
+        own_batches = prepared_ahead(prepare, map(parallel.shard, batches), device)
         summed_loss = characters = seen = 0
-        elapsed = state.seconds
+        unread_loss, unread_characters, elapsed = 0.0, 0, state.seconds
         bar = tqdm(batches, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
         with replica_pool(len(replicas), device) as pool:
             for index, chosen in enumerate(bar):
@@ -122,16 +129,21 @@ def train(
                 batch_characters = int(lengths[batch_lines].sum())
 
                 # forward and backward, each micro-batch of this process on a thread
-                add_gradients = functools.partial(forward_backward, settings, train_lines, stretch, batch_characters)
-                own_loss = sum(pool.map(add_gradients, replicas, parallel.shard(chosen)))  # waits for the threads
+                add_gradients = functools.partial(forward_backward, settings, batch_characters)
+                unread_loss += sum(pool.map(add_gradients, replicas, next(own_batches)))  # waits for the threads
+                unread_characters += batch_characters
 
-                # all-reduce: gradients, loss and clock, so that all processes step, and stop, together
+                # all-reduce: gradients; and loss and clock, so that all processes step, and stop, together
                 reduce_replicas(whole, replicas, micro_batches)
-                own_seconds = (time.monotonic() - started) / parallel.world_size()
-                totals = parallel.all_reduce(torch.tensor([own_loss, own_seconds], device=device))
-                batch_loss, seconds = totals.tolist()
-                if not math.isfinite(batch_loss):
-                    raise InputError(f"the loss is {batch_loss} in epoch {epoch}: try a lower learning_rate")
+                if index % sync_interval(device) == 0 or index + 1 == len(batches):
+                    own_seconds = (time.monotonic() - started) / parallel.world_size()
+                    totals = torch.tensor([float(unread_loss), own_seconds], device=parallel.collective_device())
+                    loss, seconds = parallel.all_reduce(totals).tolist()
+                    if not math.isfinite(loss):
+                        raise InputError(f"the loss is {loss} in epoch {epoch}: try a lower learning_rate")
+                    summed_loss += loss
+                    characters += unread_characters
+                    unread_loss, unread_characters, elapsed = 0.0, 0, state.seconds + seconds
 
                 # clip
                 torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
@@ -144,9 +156,6 @@ def train(
                 update_ema(average, network, min(settings.ema_decay, state.steps / (10 + state.steps)))
 
                 # log
-                elapsed = state.seconds + seconds
-                summed_loss += batch_loss
-                characters += batch_characters
                 seen += len(batch_lines)
                 bar.set_postfix_str(time_left(elapsed, progress), refresh=False)
         lines_per_s = seen / (time.monotonic() - started)
@@ -165,13 +174,30 @@ def train(
         state.history.append(epoch_metrics)
         state.predictions = validation.predictions
         own_seconds = (time.monotonic() - started) / parallel.world_size()
-        state.seconds += parallel.all_reduce(torch.tensor(own_seconds, device=device, dtype=torch.float64)).item()
+        seconds = torch.tensor(own_seconds, device=parallel.collective_device(), dtype=torch.float64)
+        state.seconds += parallel.all_reduce(seconds).item()
         if first:
             log.info("epoch %d: %s", epoch, {name: round(metric, 4) for name, metric in epoch_metrics.items()})
             if checkpoint:
                 checkpoints.save(checkpoint, modules, state)
             on_epoch(epoch, epoch_metrics, validation.predictions)
     return best.cpu(), state.history
+
+
+def training_device() -> torch.device:
+    """Return the device that trains."""
+    return choose_device(trial_step)
+
+
+def trial_step(device: torch.device) -> None:
+    """Make one step of training on a device, with a tiny network. RuntimeError or another if it does not work there."""
+    network = CRNN(2, channels=8, lstm_units=4, lstm_layers=1).to(device, memory_format=torch.channels_last).train()
+    replica = Replica(network)
+    line = Line(np.full((1, 32, 64), 255, np.uint8), "a", [1])
+    prepare = functools.partial(prepare_batch, [line], np.ones(1, np.float32), device, np.array([0]))
+    forward_backward(Settings(page_conditions=4), 1, replica, prepare)
+    AdamW(network.parameters(), 0.1).step(1e-3)
+    validate_batch(network.eval(), Charset("a"), [line], np.array([0]))
 
 
 def initial_network(settings: Settings, charset: Charset, start: "Recognizer | None") -> CRNN:
@@ -187,14 +213,19 @@ def initial_network(settings: Settings, charset: Charset, start: "Recognizer | N
 @torch.no_grad()
 def load_matching_weights(network: CRNN, charset: Charset, height: int, start: "Recognizer") -> None:
     """Copy the weights of `start` into `network`; in the output layers, those of the blank and of the characters that
-    both charsets hold. Raise InputError if the networks differ in shape, or their line images in height.
+    both charsets hold. The network may be larger than that of `start`, which then lives on in it (see `growth`).
+
+    Raise InputError if it is smaller, has other layers, or their line images differ in height.
     """
     shape = {"height": height, **network.shape}
-    if start.shape != shape:
+    fixed = ("height", "lstm_layers")
+    if any(shape[name] < size or (name in fixed and shape[name] != size) for name, size in start.shape.items()):
         raise InputError(f"start_from: that version has {start.shape}; these settings have {shape}")
     shared = "".join(character for character in charset.characters if not start.charset.unknown(character))
     labels, start_labels = [BLANK, *charset.encode(shared)], [BLANK, *start.charset.encode(shared)]
     start_weights: Mapping[str, Tensor] = start.network.state_dict()
+    if start.shape != shape:
+        start_weights = grow_weights(start_weights, CRNN(len(start.charset), **network.shape))
     for name, weight in network.state_dict().items():
         if name.startswith(("head.", "shortcut.")):
             weight[labels] = start_weights[name][start_labels]
@@ -228,43 +259,58 @@ def learning_rate(settings: Settings, steps: int, progress: float) -> float:
     return settings.learning_rate * min(1.0, (steps + 1) / WARM_UP) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def forward_backward(
-    settings: Settings,
-    lines: Sequence[Line],
-    stretch: np.ndarray,
-    batch_characters: int,
-    replica: Replica,
-    chosen: np.ndarray,
-) -> float:
-    """Add the gradients of a micro-batch to the replica's; return its loss, in nats, summed over its lines.
+@dataclasses.dataclass
+class Batch:
+    """Lines of a micro-batch. What the host computes with stays on the CPU: to ask a GPU for it is to wait for it."""
 
-    chosen: its lines, by their indices. stretch: of each of `lines`, see `augmentation`. batch_characters: of the whole
-    batch, by which the loss is divided.
+    images: Tensor  # (N, 1, H, Wmax) in [0, 1], on the device
+    widths: Tensor  # (N,) px, on the CPU
+    stretch: Tensor  # (N,), on the CPU; see `augmentation`
+    targets: Tensor  # all labels, line after line, on the device
+    target_lengths: Tensor  # (N,), on the CPU
+
+
+def prepare_batch(lines: Sequence[Line], stretch: np.ndarray, device: torch.device, chosen: np.ndarray) -> Batch:
+    """Put the chosen of the lines, by their indices, into tensors. stretch: of each of `lines`."""
+    own = [lines[i] for i in chosen]
+    images, widths = batch([line.image for line in own])
+    targets = torch.tensor([label for line in own for label in line.labels])
+    target_lengths = torch.tensor([len(line.labels) for line in own])
+    moved = [to_device(tensor, device) for tensor in (torch.from_numpy(images), targets)]
+    return Batch(moved[0], torch.from_numpy(widths), torch.from_numpy(stretch[chosen]), moved[1], target_lengths)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to the device; to one of CUDA from pinned memory, which the host need not wait for."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def forward_backward(
+    settings: Settings, batch_characters: int, replica: Replica, prepared: Callable[[], Batch]
+) -> float | Tensor:
+    """Add the gradients of a micro-batch to the replica's; return its loss, in nats, summed over its lines; on a GPU as
+    a tensor that it is still to compute. batch_characters: of the whole batch, by which the loss is divided.
     """
-    device = replica.buffer.device
-    images, widths, targets, target_lengths = tensors([lines[i] for i in chosen], device)
+    device, micro_batch = replica.buffer.device, prepared()
     images, widths = augment(
-        images, widths, torch.from_numpy(stretch[chosen]).to(device), settings.augmentation, replica.generator
+        micro_batch.images, micro_batch.widths, micro_batch.stretch, settings.augmentation, replica.generator
     )
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and HAS_BFLOAT16):
-        features, input_lengths = replica.network.features(images, widths)  # (N, F, T), (N,)
-        log_probs = replica.network.log_probs(features, input_lengths, settings.dropout, replica.generator)  # (T, N, C)
+    input_lengths = frames_of(widths)  # (N,)
+    widths = to_device(widths, device)
+    images = add_page_conditions(images, widths, settings.page_conditions, replica.generator)
+    with autocast(device):
+        features, frames = replica.network.features(images, widths)  # (N, F, T), (N,)
+        log_probs = replica.network.log_probs(features, frames, settings.dropout, replica.generator)  # (T, N, C)
         if settings.shortcut_weight:
             shortcut_log_probs = replica.network.shortcut_log_probs(features)  # (T, N, C)
-    loss = objective = ctc_loss(log_probs, targets, input_lengths, target_lengths)
+    loss = objective = ctc_loss(log_probs, micro_batch.targets, input_lengths, micro_batch.target_lengths)
     if settings.shortcut_weight:
-        shortcut_loss = ctc_loss(shortcut_log_probs, targets, input_lengths, target_lengths)
+        shortcut_loss = ctc_loss(shortcut_log_probs, micro_batch.targets, input_lengths, micro_batch.target_lengths)
         objective = loss + settings.shortcut_weight * shortcut_loss
     (objective / batch_characters).backward()
-    return loss.item()
-
-
-def tensors(lines: Sequence[Line], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return images (N, 1, H, Wmax), widths (N,), targets (all labels, line after line) and target_lengths (N,)."""
-    images, widths = batch([line.image for line in lines])
-    targets = torch.tensor([label for line in lines for label in line.labels])
-    target_lengths = torch.tensor([len(line.labels) for line in lines])
-    return torch.from_numpy(images).to(device), torch.from_numpy(widths).to(device), targets.to(device), target_lengths
+    return loss.item() if device.type == "cpu" else loss.detach()
 
 
 def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> Tensor:
@@ -272,6 +318,8 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_l
 
     A line that the augmentation made too narrow for its text counts as 0 rather than as infinity.
     """
+    if log_probs.device.type == "mps":  # torch has no CTC there
+        log_probs, targets = log_probs.cpu(), targets.cpu()
     return functional.ctc_loss(log_probs, targets, input_lengths, target_lengths, BLANK, "sum", zero_infinity=True)
 
 
@@ -297,7 +345,7 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
     batches = parallel.shard(width_batches(widths_of(lines), batch_width))
     with replica_pool(len(batches), device) as pool:
         results = list(pool.map(functools.partial(validate_batch, network, charset, lines), batches))
-    own_loss = torch.tensor(sum(loss for loss, _ in results), device=device, dtype=torch.float64)
+    own_loss = torch.tensor(sum(loss for loss, _ in results), device=parallel.collective_device(), dtype=torch.float64)
     summed_loss = parallel.all_reduce(own_loss).item()
     own_predictions = {i: prediction for _, predictions in results for i, prediction in predictions.items()}
     by_index = {i: prediction for rank in parallel.all_gather(own_predictions) for i, prediction in rank.items()}
@@ -316,9 +364,13 @@ def validate_batch(
     network: CRNN, charset: Charset, lines: Sequence[Line], chosen: np.ndarray
 ) -> tuple[float, dict[int, tuple[str, str]]]:
     """Return the loss of some lines, by their indices, and by index the text and the prediction of each."""
-    own = [lines[i] for i in chosen]
-    images, widths, targets, target_lengths = tensors(own, next(network.parameters()).device)
-    log_probs, input_lengths = network(images, widths)  # (T, N, C), (N,)
-    loss = ctc_loss(log_probs, targets, input_lengths, target_lengths).item()
-    labels = [best_path(log_probs[:frames, column].cpu().numpy()) for column, frames in enumerate(input_lengths)]
-    return loss, {i: (line.text, charset.decode(one)) for i, line, one in zip(chosen, own, labels, strict=True)}
+    device = next(network.parameters()).device
+    micro_batch = prepare_batch(lines, np.ones(len(lines), np.float32), device, chosen)
+    log_probs, _ = network(micro_batch.images, to_device(micro_batch.widths, device))  # (T, N, C)
+    input_lengths = frames_of(micro_batch.widths)  # (N,)
+    loss = ctc_loss(log_probs, micro_batch.targets, input_lengths, micro_batch.target_lengths).item()
+    on_host = log_probs.cpu().numpy()
+    predictions = {}
+    for column, (i, frames) in enumerate(zip(chosen, input_lengths.tolist(), strict=True)):
+        predictions[i] = lines[i].text, charset.decode(best_path(on_host[:frames, column]))
+    return loss, predictions

@@ -71,6 +71,11 @@ def all_gather(item: Item) -> list[Item]:
     return items
 
 
+def collective_device() -> torch.device:
+    """Return where a tensor has to be for the processes to share it: on the GPU for NCCL, else on the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def all_reduce(tensor: Tensor) -> Tensor:
     """Sum a tensor over the processes, in place."""
     if world_size() > 1:

@@ -1,8 +1,9 @@
 """A trained recogniser and validation lines -> the same with a language model that helps, and with calibrations."""
 
 import dataclasses
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
+from operator import itemgetter
 
 import numpy as np
 from tqdm import tqdm
@@ -16,15 +17,17 @@ from project.recognition.calibration import (
     fit_temperature,
     fit_temperature_and_power,
 )
-from project.recognition.decoding import BEAM_WIDTH, LanguageModel, best_path, prefix_beam_search
-from project.recognition.ngram import NGram, highest_order
-from project.recognition.recognizer import Reading, Recognizer
+from project.recognition.decoding import BEAM_WIDTH, best_path, prefix_beam_search
+from project.recognition.recognizer import Reading, Recognizer, models_by_language
+from project.training.languages import Language, has_lexicon, is_weighted, log_prob, with_weights
 
 LANGUAGE_MODEL_LINES = 200  # at most, spread over the validation split: it bounds the time
+ENOUGH_LINES = 20  # to choose the weights of a language model by
 CALIBRATION_LINES = 500  # at most, for the confidences, where a line is one outcome and not many characters
-ORDERS = (3, 4, 5, 6)
 WEIGHTS = (0.2, 0.4, 0.6, 0.8)
 BONUSES = (0.0, 1.0, 2.0, 3.0)
+PENALTIES = (0.0, 1.5, 3.0)  # of a word that the lexicon lacks; the first where there is none
+STEPS = (("weight", 0.1), ("weight", -0.1), ("bonus", 0.5), ("bonus", -0.5))  # that are tried last
 NARROW_BEAM = 10  # beam width while weights are compared: faster, and it prefers the same ones
 SUFFIXES = {"best_path": "", "beam": "_beam"}  # of the metrics, by decoder
 
@@ -32,19 +35,22 @@ Outcomes = tuple[np.ndarray, np.ndarray]  # confidences, and whether what they a
 
 
 def tuned(
-    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
+    recognizer: Recognizer, languages: Iterable[Language], lines: Sequence[Line]
 ) -> tuple[Recognizer, dict[str, float], dict[str, Outcomes]]:
-    """Return the recogniser with calibrated confidences, and an n-gram if that lowers the CER: of `texts`, or one of
-    `known`; its metrics on the validation `lines` (fractions; ECE before and after); and the outcomes by decoder.
+    """Return the recogniser with calibrated confidences and, if that lowers the CER, the one of `languages` to which
+    the lines are the most probable; its metrics on the validation `lines` (fractions; ECE before and after); and the
+    outcomes by decoder.
     """
     lines = spread(lines, CALIBRATION_LINES)
     log_probs = recognizer.log_probs([line.image for line in lines])
     some, some_log_probs = spread(lines, LANGUAGE_MODEL_LINES), spread(log_probs, LANGUAGE_MODEL_LINES)
-    language = best_language_model(best_ngram(recognizer, texts, some, known), recognizer, some_log_probs, some)
+    language = best_language_model(most_probable(languages, some), recognizer, some_log_probs, some)
     plain = dataclasses.replace(recognizer, language=language, calibrations={})
     figures: dict[str, float] = {}
     if language:
-        figures |= {"lm_order": language.ngram.order, "lm_weight": language.weight, "lm_bonus": language.bonus}
+        model, *_ = models_by_language(language).values()  # all have the same weights
+        figures |= {"lm_order": model.ngram.order, "lm_weight": model.weight, "lm_bonus": model.bonus}
+        figures |= {"lm_penalty": model.penalty} if model.lexicon else {}
     calibrations, outcomes = {}, {}
     for decoder, suffix in SUFFIXES.items():
         bar = tqdm(log_probs, desc=f"calibrating {decoder}", leave=False, mininterval=1)
@@ -98,27 +104,37 @@ def spread(items: Sequence, most: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def best_ngram(
-    recognizer: Recognizer, texts: Sequence[str], lines: Sequence[Line], known: Sequence[NGram] = ()
-) -> NGram:
-    """Return the n-gram to which the lines are the most probable: of `texts`, in the `ORDERS` that the charset allows,
-    or one of the `known`.
-    """
-    highest = highest_order(len(recognizer.charset))
-    ngrams = (NGram.from_texts(texts, recognizer.charset, order) for order in ORDERS if order <= highest)
-    return max(itertools.chain(ngrams, known), key=lambda ngram: sum(ngram.log_prob(line.labels) for line in lines))
+def most_probable(languages: Iterable[Language], lines: Sequence[Line]) -> Language:
+    """Return the language model to which the lines are the most probable."""
+    return max(languages, key=lambda language: sum(log_prob(language, line.labels) for line in lines))
 
 
 def best_language_model(
-    ngram: NGram, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
-) -> LanguageModel | None:
-    """Return the n-gram with the weight and bonus that read the lines best; None if best path is as good without it."""
+    language: Language, recognizer: Recognizer, log_probs: Sequence[np.ndarray], lines: Sequence[Line]
+) -> Language | None:
+    """Return the language model with the weights that read the lines best; None if best path is as good without it.
+
+    Fewer than `ENOUGH_LINES` lines would choose by chance: a model that has weights from its start keeps them.
+    """
+    if len(lines) < ENOUGH_LINES and is_weighted(language):
+        return language
     texts = [line.text for line in lines]
 
-    def cer(readings: list[list[int]]) -> float:
+    def cer(readings: Sequence[list[int]]) -> float:
         return metrics.cer(texts, [recognizer.charset.decode(labels) for labels in readings])
 
-    models = [LanguageModel(ngram, weight, bonus) for weight in WEIGHTS for bonus in BONUSES]
-    cers = [cer([prefix_beam_search(one, NARROW_BEAM, model)[0][0] for one in log_probs]) for model in models]
-    without = cer([best_path(one) for one in log_probs])
-    return models[int(np.argmin(cers))] if min(cers) < without else None
+    def cer_with(weights: dict[str, float]) -> float:
+        model = with_weights(language, **weights)
+        return cer([prefix_beam_search(one, NARROW_BEAM, model.for_line(one))[0][0] for one in log_probs])
+
+    def best_of(tried: Sequence[dict[str, float]]) -> tuple[float, dict[str, float]]:
+        return min(((cer_with(weights), weights) for weights in tried), key=itemgetter(0))
+
+    penalties = PENALTIES if has_lexicon(language) else PENALTIES[:1]
+    lowest, best = best_of(
+        [dict(zip(("weight", "bonus", "penalty"), one, strict=True)) for one in product(WEIGHTS, BONUSES, penalties)]
+    )
+    if has_lexicon(language):
+        near_cer, near = best_of([best | {name: best[name] + step} for name, step in STEPS])
+        lowest, best = (near_cer, near) if near_cer < lowest else (lowest, best)
+    return with_weights(language, **best) if lowest < cer([best_path(one) for one in log_probs]) else None

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from project.data.dataset import load_data
-from project.training.loop import train, validate
+from project.training.loop import train, training_device, validate
 from project.training.settings import Settings
 from tests.benchmarks.training import lines_per_s
 
@@ -59,7 +59,7 @@ def try_out(settings: Settings, data: str) -> dict[str, float]:
         mlflow.log_metrics(figures, step=epoch)
 
     network, history = train(settings, prepared.charset, lines["train"], lines["validation"], log_epoch)
-    best = validate(network, prepared.charset, lines["validation"], settings.batch_width)
+    best = validate(network, prepared.charset, lines["validation"], settings.on(training_device()).batch_width)
     return {
         "val_cer": round(best.metrics["val_cer"], 4),
         "train_lines_per_s": lines_per_s(history),

@@ -18,13 +18,13 @@ import torch
 
 from project.data.dataset import load_data
 from project.training import parallel
-from project.training.loop import train, validate
+from project.training.loop import train, training_device, validate
 from project.training.settings import Settings
 
 
 def run(data: str, minutes: float, epochs: int, threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
-    settings = Settings(seed=seed, epochs=epochs, minutes=minutes, patience=epochs)
+    settings = Settings(seed=seed, epochs=epochs, minutes=minutes, patience=epochs).on(training_device())
     prepared = load_data(data, height=settings.height, seed=seed)
     lines = prepared.lines
 

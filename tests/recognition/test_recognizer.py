@@ -3,11 +3,13 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from project.recognition.calibration import Calibration
 from project.recognition.charset import Charset
-from project.recognition.decoding import DECODERS, LanguageModel
+from project.recognition.decoding import DECODERS, LanguageModel, LanguageModels
+from project.recognition.lexicon import Lexicon
 from project.recognition.network import CRNN
 from project.recognition.ngram import NGram
 from project.recognition.recognizer import Recognizer
@@ -48,7 +50,7 @@ def tuned(recognizer):
 
 def test_a_language_model_and_a_calibration_are_saved_with_it(tuned, pictures, tmp_path):
     tuned.save(tmp_path)
-    assert (tmp_path / "ngram.safetensors").exists()
+    assert (tmp_path / "language.safetensors").exists()
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1  # who may read one, may read all
     loaded = Recognizer.load(tmp_path)
     images = [loaded.line_image(picture) for picture in pictures]
@@ -56,6 +58,40 @@ def test_a_language_model_and_a_calibration_are_saved_with_it(tuned, pictures, t
         readings = tuned.transcribe(images, decoder, alternatives=2)
         assert loaded.transcribe(images, decoder, alternatives=2) == readings
         assert loaded.read(images, decoder) == [reading.text for reading in readings]
+
+
+def test_the_models_of_several_languages_are_saved_with_it_and_old_files_go(tuned, pictures, tmp_path):
+    tuned.save(tmp_path)
+    (tmp_path / "ngram.safetensors").touch()  # of an earlier version
+    charset = tuned.charset
+    models = {
+        name: LanguageModel(NGram.from_texts(texts, charset, 3), 0.5, 1.0, Lexicon.from_texts(texts, charset), 2.0)
+        for name, texts in (("one", ["abba", "bad"]), ("other", ["cab", "\u00e9"]))
+    }
+    several = dataclasses.replace(tuned, language=LanguageModels(models))
+    several.save(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "weights.safetensors", "language-one.safetensors", "language-other.safetensors"
+    }  # fmt: skip
+    loaded = Recognizer.load(tmp_path)
+    images = [loaded.line_image(picture) for picture in pictures]
+    assert loaded.transcribe(images, "beam") == several.transcribe(images, "beam")
+    assert [model.lexicon.words for model in loaded.language.by_language.values()] == [
+        ("abba", "bad"),
+        ("cab", "\u00e9"),
+    ]
+
+
+def test_weights_can_be_stored_as_float16_and_are_computed_with_as_float32(recognizer, pictures, tmp_path):
+    recognizer.save(tmp_path, half=True)
+    stored = safetensors.numpy.load_file(tmp_path / "weights.safetensors")
+    assert stored["head.weight"].dtype == np.float16
+    assert stored["blocks.0.norm.running_var"].dtype == np.float32
+    loaded = Recognizer.load(tmp_path)
+    assert {weight.dtype for weight in loaded.weights.values()} <= {np.dtype(np.float32), np.dtype(np.int64)}
+    images = [loaded.line_image(picture) for picture in pictures]
+    for kept, expected in zip(loaded.log_probs(images), recognizer.log_probs(images), strict=True):
+        assert np.allclose(kept, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -96,13 +96,30 @@ def test_a_run_logs_how_sure_its_version_may_be_and_what_the_language_model_give
     assert twins[0].test_lines["confidence"].between(0, 1).all()
 
 
-def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_training(data, twins, store):
+def test_texts_of_writers_that_are_to_stay_private_are_in_no_language_model(data):
+    rows = data.rows.query("split == 'train'").reset_index(drop=True)
+    some = dataclasses.replace(
+        data, rows=rows.assign(writer=["ada", "bob"] * (len(rows) // 2) + ["al"] * (len(rows) % 2))
+    )
+    assert experiment.texts_of(SETTINGS, some) == list(rows["text"])
+    settings = dataclasses.replace(SETTINGS, private_writers="nobody,a")
+    assert experiment.texts_of(settings, some) == list(some.rows.query("writer == 'bob'")["text"])
+
+
+def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_training(
+    data, twins, store, monkeypatch
+):
     letters = store / "letters.txt"
     letters.write_bytes("\ufeffDear  Ann,\r\ncafe\u0301\n".encode())
     settings = dataclasses.replace(SETTINGS, texts=str(letters))
-    texts = experiment.texts_of(settings, data)
-    assert texts[:-2] == experiment.texts_of(SETTINGS, data) == [line.text for line in data.lines["train"]]
-    assert texts[-2:] == ["Dear Ann,", "caf\u00e9"]
+    assert experiment.texts_of(SETTINGS, data) == [line.text for line in data.lines["train"]]
+    handed = []
+    with monkeypatch.context() as patched:
+        patched.setattr(experiment, "candidates", lambda *how: handed.append(how))
+        patched.setattr(tuning, "tuned", lambda recognizer, *how: (recognizer, {}, {}))
+        patched.setattr(report, "log_tuning", lambda *how: None)
+        experiment.tune("", registry.load_recognizer(twins[0].version), settings, data, None)
+    assert handed[0][:2] == (experiment.texts_of(settings, data), {"letters": ["Dear Ann,", "caf\u00e9"]})
     letters.write_bytes("café".encode("latin-1"))
     with pytest.raises(ValueError, match=r"letters\.txt: not UTF-8"):
         experiment.run("unread", "Is anything trained?", settings, data)
@@ -216,16 +233,19 @@ def test_a_run_can_start_from_a_registered_version(data, twins):
         experiment.load_start("99")
 
 
-def test_a_start_hands_on_its_n_gram_where_the_labels_are_the_same(data, twins, monkeypatch):
+def test_a_start_hands_on_its_language_model_where_the_labels_are_the_same(data, twins, monkeypatch):
     handed, recognizer = [], registry.load_recognizer(twins[0].version)
-    ngram = NGram.from_texts(["a"], recognizer.charset, 3)
-    start = dataclasses.replace(recognizer, language=LanguageModel(ngram, 0.4, 1.0))
+    language = LanguageModel(NGram.from_texts(["a"], recognizer.charset, 3), 0.4, 1.0)
+    start = dataclasses.replace(recognizer, language=language)
     other = dataclasses.replace(start, charset=Charset(start.charset.characters[::-1]))
     monkeypatch.setattr(report, "log_tuning", lambda *how: None)
-    monkeypatch.setattr(tuning, "tuned", lambda *how: handed.append(how[3]) or (recognizer, {}, {}))
-    for one in (start, other, recognizer if recognizer.language is None else None, None):
-        experiment.tune(twins[0].run_id, recognizer, ["a"], data, one)
-    assert handed == [[ngram], [], [], []]
+    monkeypatch.setattr(experiment, "candidates", lambda *how: [])
+    monkeypatch.setattr(
+        tuning, "tuned", lambda recognizer, choice, lines: handed.append(list(choice)) or (recognizer, {}, {})
+    )
+    for one in (start, other, dataclasses.replace(recognizer, language=None), None):
+        experiment.tune(twins[0].run_id, recognizer, SETTINGS, data, one)
+    assert handed == [[language], [], [], []]
 
 
 def test_the_base_model_is_registered_once(twins):

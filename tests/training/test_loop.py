@@ -141,7 +141,7 @@ def test_what_goes_wrong_on_a_thread_ends_the_training(charset, handful):
 
 @pytest.mark.parametrize(("lines", "steps"), [(50, range(5, 7)), (600, range(50, 60)), (6000, range(225, 240))])
 def test_a_batch_is_smaller_where_there_are_few_lines(lines, steps):
-    cut = epoch_batches(np.full(lines, 300), Settings(), 2, np.random.default_rng(0), short_first=False)
+    cut = epoch_batches(np.full(lines, 300), Settings(batch_width=4096), 2, np.random.default_rng(0), short_first=False)
     assert len(cut) in steps
     assert sorted(np.concatenate([part for parts in cut for part in parts])) == list(range(lines))
     assert sum(len(parts) < 2 for parts in cut) <= 1  # what was left over

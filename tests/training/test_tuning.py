@@ -1,7 +1,5 @@
 """A recogniser that is as good as its log-probs: they are made here, right or wrong where the test needs it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,10 +7,11 @@ from project.data.dataset import Line
 from project.evaluation.metrics import cer
 from project.recognition.calibration import expected_calibration_error
 from project.recognition.charset import Charset
+from project.recognition.decoding import LanguageModel
 from project.recognition.network import CRNN
 from project.recognition.ngram import NGram
 from project.recognition.recognizer import Recognizer
-from project.training import tuning
+from project.training import languages, tuning
 
 TEXTS = ["the cat sat", "the hat", "that cat", "a fat cat ate", "the tea", "at the hat"]
 CHARSET = Charset.from_texts(TEXTS)
@@ -45,10 +44,14 @@ def written(text, doubts, rng):
     return np.log(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
+def unweighted(texts, order):
+    return LanguageModel(NGram.from_texts(texts, CHARSET, order), weight=1, bonus=0)
+
+
 def test_a_language_model_that_helps_is_found(recognizer, lines):
     rng = np.random.default_rng(1)
     log_probs = [written(line.text, 0.4, rng) for line in lines]
-    model = tuning.best_language_model(NGram.from_texts(TEXTS, CHARSET, 4), recognizer, log_probs, lines)
+    model = tuning.best_language_model(unweighted(TEXTS, 4), recognizer, log_probs, lines)
     plain, helped = ([recognizer.transcribe_line(one, "best_path", 10, 0).text for one in log_probs], [])
     for one in log_probs:
         with_model = Recognizer(recognizer.weights, CHARSET, 16, model)
@@ -59,31 +62,44 @@ def test_a_language_model_that_helps_is_found(recognizer, lines):
 
 def test_a_language_model_that_cannot_help_is_left_out(recognizer, lines):
     log_probs = [written(line.text, 0.0, np.random.default_rng(1)) for line in lines]
-    assert tuning.best_language_model(NGram.from_texts(TEXTS, CHARSET, 4), recognizer, log_probs, lines) is None
+    assert tuning.best_language_model(unweighted(TEXTS, 4), recognizer, log_probs, lines) is None
 
 
-def test_the_order_is_the_one_to_which_validation_is_the_most_probable(recognizer, lines):
-    chosen = tuning.best_ngram(recognizer, TEXTS, lines)
+def test_a_few_lines_do_not_change_the_weights_that_a_start_has(recognizer, lines):
+    log_probs = [written(line.text, 0.0, np.random.default_rng(1)) for line in lines]
+    known = languages.with_weights(unweighted(TEXTS, 4), weight=0.3, bonus=1.1)
+    assert len(lines) < tuning.ENOUGH_LINES
+    assert tuning.best_language_model(known, recognizer, log_probs, lines) is known
+    many = lines * tuning.ENOUGH_LINES
+    assert tuning.best_language_model(known, recognizer, log_probs * tuning.ENOUGH_LINES, many) is None
+
+
+def test_the_order_is_the_one_to_which_validation_is_the_most_probable(lines):
+    chosen = tuning.most_probable(languages.candidates(TEXTS, {}, CHARSET), lines)
     total = {order: sum(NGram.from_texts(TEXTS, CHARSET, order).log_prob(line.labels) for line in lines)
-             for order in tuning.ORDERS}  # fmt: skip
-    assert chosen.order == max(total, key=total.get)
+             for order in languages.ORDERS}  # fmt: skip
+    assert chosen.ngram.order == max(total, key=total.get)
 
 
-def test_an_n_gram_that_is_known_already_stays_where_the_new_texts_say_less(recognizer, lines):
-    known = NGram.from_texts(TEXTS, CHARSET, 4)
-    assert tuning.best_ngram(recognizer, TEXTS[:1], lines, [known]) is known
-    poor = NGram.from_texts(TEXTS[:1], CHARSET, 4)
-    assert tuning.best_ngram(recognizer, TEXTS, lines, [poor]) is not poor
+def test_a_language_model_that_is_known_already_stays_where_the_new_texts_say_less(lines):
+    known, poor = unweighted(TEXTS, 4), unweighted(TEXTS[:1], 4)
+    assert tuning.most_probable([known, *languages.candidates(TEXTS[:1], {}, CHARSET)], lines) is known
+    assert tuning.most_probable([poor, *languages.candidates(TEXTS, {}, CHARSET)], lines) is not poor
 
 
-def test_a_charset_that_is_too_large_for_the_highest_orders_has_the_others():
-    charset = Charset("".join(map(chr, range(0x4E00, 0x4E00 + 1500))))
-    line = SimpleNamespace(labels=[1, 2, 3])
-    assert tuning.best_ngram(SimpleNamespace(charset=charset), ["一丁丂"], [line]).order < max(tuning.ORDERS)
+def test_a_lexicon_counts_where_it_lowers_the_cer(recognizer, lines):
+    rng = np.random.default_rng(1)
+    log_probs = [written(line.text, 0.4, rng) for line in lines]
+    (both,) = languages.candidates(TEXTS, {"english": TEXTS, "other": ["ttt ee", "ee"]}, CHARSET)
+    models = tuning.best_language_model(both, recognizer, log_probs, lines).by_language
+    assert {(model.weight, model.bonus, model.penalty) for model in models.values()} == {
+        (models["english"].weight, models["english"].bonus, models["english"].penalty)
+    }
+    assert models["english"].penalty in tuning.PENALTIES
 
 
 def test_a_tuned_recogniser_says_the_same_as_its_figures(recognizer, lines):
-    tuned, figures, outcomes = tuning.tuned(recognizer, TEXTS, lines)
+    tuned, figures, outcomes = tuning.tuned(recognizer, languages.candidates(TEXTS, {}, CHARSET), lines)
     images = [line.image for line in lines]
     for decoder, figure in (("best_path", "val_ece"), ("beam", "val_ece_beam")):
         readings = tuned.transcribe(images, decoder)
