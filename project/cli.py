@@ -14,6 +14,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from project.tracking.mlflow_run import fail_fast
+from project.tracking.store import mark_as_training, open_store
 
 PORT = click.IntRange(1, 65535)
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, what `mlflow run` sends, a terminal that is closed
@@ -35,7 +36,9 @@ def detach_from_project_run() -> str | None:
     """Let runs that are started from here on be runs of their own, instead of joining that of `mlflow run`; returns
     the id of that one, if there is one.
     """
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    if experiment_id := os.environ.pop("MLFLOW_EXPERIMENT_ID", None):
+        open_store()
+        mark_as_training(experiment_id)
     return os.environ.pop("MLFLOW_RUN_ID", None)
 
 

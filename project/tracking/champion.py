@@ -4,22 +4,19 @@ MLflow keeps no history of an alias. So each promotion is a tag of the version t
 `champion` and the time, its value the reason. Tags are only added: two trainings cannot overwrite each other's.
 """
 
-import hashlib
-import os
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 import mlflow
 import pandas as pd
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from project.errors import InputError
-from project.tracking.registry import MODEL_NAME, NOT_FOUND, check_version, set_alias
+from project.tracking.logged_models import MODEL_NAME
+from project.tracking.registry import check_version, set_alias
+from project.tracking.store import is_not_found, machine_lock
 
 ALIAS = "champion"
 TAG = "champion."  # and the time in UTC, such as champion.2026-11-27T15:04:05.000123
@@ -33,7 +30,7 @@ def current() -> ModelVersion | None:
     try:
         return MlflowClient().get_model_version_by_alias(MODEL_NAME, ALIAS)
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
         return None
 
@@ -44,8 +41,7 @@ def promote(version: ModelVersion, why: str, instead_of: ModelVersion | None) ->
     Processes of one machine do it one after another. MLflow cannot compare and set an alias in one step: of two
     machines that come within the same milliseconds, the later one wins.
     """
-    key = hashlib.sha256(f"{os.getuid()} {mlflow.get_tracking_uri()}".encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir(), f"champion-{key}.lock")):
+    with machine_lock("champion", mlflow.get_tracking_uri()):
         now = current()
         if (now and now.version) != (instead_of and instead_of.version):
             return False
@@ -105,6 +101,6 @@ def commit_of(version: ModelVersion) -> str:
     try:
         return MlflowClient().get_run(version.run_id or "").data.tags.get(MLFLOW_GIT_COMMIT, "")
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
         return ""

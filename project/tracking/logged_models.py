@@ -4,6 +4,7 @@ import importlib.metadata
 import io
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
@@ -93,8 +94,10 @@ READER_SIGNATURE = ModelSignature(
 )
 
 
-def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> dict[str, ModelInfo]:
-    """Log a recogniser as both models of the active run, each with its code; return them by name.
+def log_models(
+    recognizer: Recognizer, example: np.ndarray, step: int = 0, names: Sequence[str] = (READER_NAME, MODEL_NAME)
+) -> dict[str, ModelInfo]:
+    """Log a recogniser as models of the active run, each with its code; return them by name.
 
     example: a picture, uint8 (H, W), that goes with the models as their input example. step: of the training.
     """
@@ -119,10 +122,11 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
                 step=step,
             )
 
-        return {
-            READER_NAME: log_model(READER_NAME, READER_SIGNATURE, pictures),
-            MODEL_NAME: log_model(MODEL_NAME, tensor_signature(len(recognizer.charset)), pixels),
+        inputs = {
+            READER_NAME: (READER_SIGNATURE, pictures),
+            MODEL_NAME: (tensor_signature(len(recognizer.charset)), pixels),
         }
+        return {name: log_model(name, *inputs[name]) for name in names}
 
 
 def copy_code(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run logs to MLflow beside its epochs (see `mlflow_run`): inputs, curves, pictures and tables."""
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,8 +12,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.pandas_dataset import from_pandas
+from mlflow.data.pandas_dataset import PandasDataset, from_pandas
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -20,10 +23,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from project.data.dataset import Data, Line
 from project.data.rows import SPLITS
 from project.evaluation import figures
+from project.tracking import registry
 from project.training.settings import Settings
 from project.training.tuning import Outcomes
 
 CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: metric
+VALIDATION_METRICS = ("val_loss", "val_cer", "val_wer", "avg_edit_distance")  # of each epoch
 SHOWN_LINES = 8  # of the validation split, whose predictions are drawn after each epoch
 
 
@@ -31,26 +36,36 @@ def log_inputs(settings: Settings, data: Data) -> None:
     """Log what the run is made from: settings, data sets with their digest, charset, rejected rows, git commit."""
     mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
-    for source, location in zip(data.sources, data.locations, strict=True):
-        log_data_set(Path(source).name, location, data)
+    for location in data.locations:
+        log_data_set(location, data)
     mlflow.log_text(data.charset.characters, "charset.txt")
     for name, table in (("rejected_rows", data.rejected), ("leaks", data.leaks)):
         mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
         mlflow.set_tag(name, len(table))
 
 
-def log_data_set(name: str, location: str, data: Data) -> None:
-    """Log the splits of one of the data sets that a run uses, and where it is, if MLflow knows such an address."""
-    path, source = Path(location).expanduser(), None
-    with warnings.catch_warnings(), suppress(MlflowException):
-        warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
-        source = resolve_dataset_source(path.resolve().as_uri() if path.exists() else location)
+def log_data_set(location: str, data: Data) -> None:
+    """Log the splits of one of the data sets that a run uses, by its location."""
     own = data.rows[data.rows["data"] == location]
     for split, context in zip(SPLITS, ("training", "validation", "testing"), strict=True):
-        table = own.loc[own["split"] == split, ["text", "writer", "split", "source"]]
-        if len(table):
-            split_data = from_pandas(table, source, name=f"{name} {split}", digest=data.digest)  # type: ignore[arg-type]
-            mlflow.log_input(split_data, context=context)
+        rows = own[own["split"] == split]
+        if len(rows):
+            mlflow.log_input(dataset_of(rows, split, data.digest), context=context)
+
+
+def dataset_of(rows: pd.DataFrame, split: str, digest: str) -> PandasDataset:
+    """Return rows of one or more data sets as MLflow logs them: named by the data sets and the split, with where they
+    are, if it is one place and MLflow knows such an address.
+    """
+    locations, source = list(rows["data"].unique()), None
+    if len(locations) == 1:
+        path = Path(locations[0]).expanduser()
+        with warnings.catch_warnings(), suppress(MlflowException):
+            warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
+            source = resolve_dataset_source(path.resolve().as_uri() if path.exists() else locations[0])
+    name = ", ".join(Path(location).name for location in locations)
+    table = rows[["text", "writer", "split", "source"]]
+    return from_pandas(table, source, name=f"{name} {split}", digest=digest)  # type: ignore[arg-type]
 
 
 def log_curves(name: str, history: list[dict[str, float]]) -> None:
@@ -82,13 +97,44 @@ def log_tuning(run_id: str, metrics: dict[str, float], outcomes: Mapping[str, Ou
     plt.close(figure)
 
 
-def log_test(run_id: str, lines: pd.DataFrame, metrics: dict[str, float]) -> None:
-    """Log the test lines one by one (see `evaluation`), and their metrics. What MLflow has already of a run that was
-    killed at this point is not logged again.
+def log_validation(run_id: str, version: ModelVersion, data: Data, best_epoch: int) -> None:
+    """Log to the models of a version what the run knows of the validation split: the metrics of its best epoch, whose
+    weights it has, and those of `log_tuning`.
+    """
+    rows = data.rows.loc[data.lines["validation"].rows]
+    dataset, metrics = dataset_of(rows, "validation", data.digest), mlflow.get_run(run_id).data.metrics
+    by_epoch = {name for name in metrics if name in VALIDATION_METRICS}
+    client = mlflow.MlflowClient()
+    of_epoch = [metric for name in by_epoch for metric in client.get_metric_history(run_id, name)]
+    best = {metric.key: metric.value for metric in of_epoch if metric.step == best_epoch}
+    log_to_models(run_id, version, best, dataset, best_epoch)
+    tuned = {name: value for name, value in metrics.items() if name.startswith("val_") and name not in by_epoch}
+    log_to_models(run_id, version, tuned, dataset)
+
+
+def log_test(run_id: str, version: ModelVersion, lines: pd.DataFrame, metrics: dict[str, float], data: Data) -> None:
+    """Log the test lines one by one (see `evaluation`), and their metrics, to the run and to the models of a version.
+    What MLflow has already of a run that was killed at this point is not logged again.
     """
     if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:
         mlflow.log_table(lines, "test_lines.json")  # it would add to the table
-    log_once(run_id, metrics)
+    rows = data.rows[data.rows["split"] == "test"]
+    log_to_models(run_id, version, metrics, dataset_of(rows, "test", data.digest))
+
+
+def log_to_models(
+    run_id: str, version: ModelVersion, metrics: dict[str, float], dataset: Dataset, step: int = 0
+) -> None:
+    """Log metrics to a run, and to both models of a version with the data set that they are of. Idempotent: what the
+    run has already gets the same time, and MLflow keeps a point once.
+    """
+    client, timestamp = mlflow.MlflowClient(), int(1000 * time.time())
+    for name in metrics:
+        for logged in client.get_metric_history(run_id, name):
+            timestamp = logged.timestamp if logged.step == step else timestamp
+    model_ids: Sequence[str | None] = registry.model_ids(version) or (None,)
+    for model_id in model_ids:
+        mlflow.log_metrics(metrics, step, run_id=run_id, timestamp=timestamp, model_id=model_id, dataset=dataset)
 
 
 def log_once(run_id: str, metrics: dict[str, float]) -> None:
