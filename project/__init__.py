@@ -1,6 +1,7 @@
 """Pictures of handwriting to text, with MLflow around it. A package is a stage; imports go up this list only.
 
 recognition  a picture of one line -> its text, with confidence and places
+pages        a picture of a page -> pictures of its lines in reading order; what was read -> PAGE, ALTO, PDF
 data         where lines and their transcriptions come from, and which split each is in
 evaluation   CER, WER, calibration; figures to look at
 training     lines and settings -> a trained network

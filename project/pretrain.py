@@ -19,7 +19,6 @@ from project.training.settings import Settings
 ASCII = string.ascii_letters + string.digits + string.punctuation + " "
 FRENCH = "àâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»’€°"
 SHAPE = {"height": 36, "channels": 128, "lstm_units": 128, "lstm_layers": 2}  # finer pictures than by default
-FIGURES = "## What it reads\n"  # the card from here on is written by this command
 
 
 def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -> pd.DataFrame:
@@ -48,9 +47,9 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
         for decoder in DECODERS
     )
     card = folder / "README.md"
-    head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
+    head = card.read_text("utf-8").partition(registry.CARD_METRICS)[0] if card.exists() else ""
     with replaced(card) as beside:
-        beside.write_text(f"{head}{FIGURES}\n{figures.to_markdown(index=False)}\n", "utf-8")
+        beside.write_text(f"{head}{registry.CARD_METRICS}\n{figures.to_markdown(index=False)}\n", "utf-8")
     return figures
 
 

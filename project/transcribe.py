@@ -10,23 +10,34 @@ from mlflow.entities.model_registry import ModelVersion
 
 from project import cli
 from project.archive import review, transcription
+from project.archive.page_files import SUFFIXES, PageFiles, page_folder
 from project.data import sources
 from project.errors import InputError
 from project.evaluation import figures
+from project.pages.line_or_page import LAYOUTS
 from project.tracking import registry
 
 SHOWN = 20  # bad pictures that are printed
 
 
-def transcribe(images: str, parts: Path, version: ModelVersion, engine: str, master: str) -> None:
+def transcribe(
+    images: str,
+    parts: Path,
+    version: ModelVersion,
+    layout: str,
+    page_files: PageFiles | None,
+    engine: str,
+    master: str,
+) -> None:
     """Read the pictures that `parts` lacks, in a plain loop or on Apache Spark, which only this needs."""
     if engine == "loop":
-        return transcription.transcribe(images, parts, registry.load_recognizer(version), int(version.version))
+        recognizer = registry.load_recognizer(version)
+        return transcription.transcribe(images, parts, recognizer, int(version.version), layout, page_files)
     try:
         from project.archive import spark
     except ModuleNotFoundError as error:
         raise InputError(f"engine: {error}; Spark needs Java 17 and `pip install pyspark==4.3.0`") from None
-    return spark.transcribe(images, parts, version, master)
+    return spark.transcribe(images, parts, version, master, layout)
 
 
 def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
@@ -38,39 +49,48 @@ def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
 
 
 @click.command()
-@click.option("--images", required=True, help="A folder of pictures of lines, or a data set (see project/dataset).")
+@click.option("--images", required=True, help="A folder of pictures of pages or lines, a PDF, or a data set.")
 @click.option("--output", required=True, help="A .parquet or .csv table, or a folder for its parts.")
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
+@click.option("--layout", required=True, type=click.Choice(LAYOUTS), help="What each picture is.")
+@click.option(
+    "--pages", required=True, type=click.Choice(["", *SUFFIXES]), help="Files to write of pages, beside output."
+)
 @click.option("--engine", required=True, type=click.Choice(["loop", "spark"]))
 @click.option("--master", required=True, help="Where Spark runs: local[2], spark://host:7077, ...")
 @click.option("--review", "table", required=True, help="A .csv table to make of lines for correction, or nothing.")
 @click.option("--review-lines", required=True, type=click.IntRange(1))
-@click.option("--review-by", required=True, type=click.Choice(["confidence", "chance"]))
+@click.option("--review-by", required=True, type=click.Choice(["confidence", "chance", "page"]))
 def main(
-    images: str, output: str, model_version: str, engine: str, master: str,
+    images: str, output: str, model_version: str, layout: str, pages: str, engine: str, master: str,
     table: str, review_lines: int, review_by: str,
 ) -> None:  # fmt: skip
     output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     if not sources.exists(images):
-        raise InputError(f"images: {images} does not exist; it is a folder of pictures of lines, or a data set")
+        raise InputError(f"images: {images} does not exist; it is a folder of pictures, a PDF, or a data set")
     parts = transcription.parts_of(output, images)
     if table:
         review.check_place(Path(table), images, parts, Path(output))
+    if pages and engine != "loop":
+        raise InputError(f"pages: {pages} files are written with engine=loop only")
+    page_files = PageFiles(page_folder(parts, images), images, pages) if pages else None
     version = registry.find_version(model_version, registry.READER_NAME)
     with transcription.locked(parts):
         transcription.drop_failed(parts)
         before, started = transcription.count(parts), time.monotonic()
-        transcribe(images, parts, version, engine, master)
+        transcribe(images, parts, version, layout, page_files, engine, master)
         seconds = time.monotonic() - started
-        summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_sources(parts))
+        summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_places(parts))
         if not summary.lines:
             raise InputError(f"images: there are no pictures in {images}")
         if Path(output).suffix:
             transcription.write_joined(parts, Path(output))
         if table:
-            lines = summary.least_certain if review_by == "confidence" else summary.by_chance
-            reviewed_sources = review.write_review(images, lines, Path(table), parts)
-            print(f"{reviewed_sources} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
+            by = {"confidence": summary.least_certain, "chance": summary.by_chance, "page": summary.by_page}
+            handed_out = review.write_review(
+                images, by[review_by], Path(table), parts, registry.load_recognizer(version)
+            )
+            print(f"{handed_out} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
 
     metrics = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}
     metrics |= {"lines_per_s": round(metrics["read_now"] / seconds, 1), "mean_confidence": summary.mean_confidence}

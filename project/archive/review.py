@@ -1,8 +1,8 @@
 """The least certain lines, handed to a person for correction; what comes back is a data set to train on.
 
-`lines.csv` has the columns `image`, `text`, still empty, and `read`, `confidence` and `source`, which training passes
-over; its pictures are in the folder `lines`. `lines.html` shows the same lines in a browser, and saves those that a
-person has confirmed as a `lines.csv` to take its place.
+`lines.csv` has the columns `image`, `text`, still empty, and `page`, `read`, `confidence` and `source`; its pictures
+are in the folder `lines`. `lines.html` shows the same lines in a browser, those of a page beside it, and saves those
+that a person has confirmed as a `lines.csv` to take its place.
 """
 
 import html
@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 from tqdm import tqdm
@@ -17,16 +18,26 @@ from tqdm import tqdm
 from project.archive import transcription
 from project.atomic import check_outside, replaced
 from project.errors import InputError
-from project.recognition.image import read_image
+from project.pages.line_or_page import decode
+from project.pages.reading import find_lines
+from project.recognition.recognizer import Recognizer
 
-PAGE = Path(__file__).with_name("review.html")
-HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a source a line
-LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}"></li>'
+TEMPLATE = Path(__file__).with_name("review.html")
+HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a place (see `transcription.places`) in each row
+MAX_SIDE = 1800  # px of the picture of a page that is shown
+LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}" data-page="{page}"></li>'
+OUTLINE = '<polygon points="{outline}" data-image="{image}"/>'
+PAGE = """<section class="page">
+<figure><img src="{address}" alt="{page}"><svg viewBox="0 0 {width} {height}">{outlines}</svg></figure>
+<div><ol>
+{items}
+</ol><button class="whole">Confirm all lines of this page</button></div>
+</section>"""
 
 
 def check_place(review: Path, images: str, parts: Path, output: Path) -> None:
-    """ValueError if `review` is no CSV table, is there already (it may hold somebody's corrections), stands among the
-    pictures or the parts, where it would be taken for one of them, or would take the place of `output`.
+    """Raise InputError if `review` is no CSV table, is there already (it may hold somebody's corrections), stands among
+    the pictures or the parts, where it would be taken for one of them, or would take the place of `output`.
     """
     if review.suffix != ".csv":
         raise InputError(f"review: {review} is not a .csv table")
@@ -38,39 +49,82 @@ def check_place(review: Path, images: str, parts: Path, output: Path) -> None:
         raise InputError(f"review: {there[0]} is there already; it is never overwritten")
 
 
-def reviewed_sources(parts: Path) -> set[str]:
-    """The sources of the lines that earlier reviews of an archive had."""
+def reviewed_places(parts: Path) -> set[str]:
+    """Return the places of the lines that earlier reviews of an archive had (see `transcription.places`)."""
     path = parts / HANDED_OUT
     return set(path.read_text("utf-8").split("\n")) if path.exists() else set()
 
 
-def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path) -> int:
+def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path, recognizer: Recognizer) -> int:
     """Write the table, its pictures and its page, and remember what was handed out; returns how many lines that were.
 
-    lines: `source`, `text` and `confidence`, the least certain first. A picture that is gone by now is left out.
+    lines: rows of the table of `transcription`, the least certain first; those of a page come to stand together, in
+    their order. A picture that is gone by now is left out.
     """
     folder = review.with_suffix("")
-    names = {source: f"{number:04}.png" for number, source in enumerate(lines["source"], start=1)}
-    found = set()
+    lines = lines.assign(place=transcription.places(lines), page=lines["source"].where(lines["line"].notna(), ""))
+    group = lines["page"].where(lines["page"] != "", lines["place"])
+    lines = lines.iloc[np.lexsort([lines["line"].fillna(0), pd.factorize(group)[0]])]
+    lines = lines.assign(name=[f"{number:04}.png" for number in range(1, len(lines) + 1)])
     with replaced(folder) as beside:
         beside.mkdir()
-        for row in tqdm(transcription.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
-            if row.source in names:
-                with suppress(ValueError):
-                    Image.fromarray(read_image(row.image)).save(beside / names[row.source])
-                    found.add(row.source)
-            if len(found) == len(names):
-                break
-    lines = lines[lines["source"].isin(found)]
-    lines = lines.assign(image=f"{folder.name}/" + lines["source"].map(names), read=lines["text"], text="")
-    table = lines[["image", "text", "read", "confidence", "source"]]
-    cells = table.assign(address=table["image"].map(quote))[["address", "read", "image"]].map(html.escape)
-    items = "\n".join(LINE.format(**line) for line in cells.to_dict("records"))
-    page = PAGE.read_text("utf-8").replace("{table}", html.escape(review.name)).replace("{lines}", items)
+        sizes = save_pictures(images, lines, beside, recognizer)  # of pages, by source
+        lines = lines[[(beside / name).exists() for name in lines["name"]]]
+    lines = lines.assign(image=f"{folder.name}/" + lines["name"], read=lines["text"], text="")
+    page = TEMPLATE.read_text("utf-8").replace("{table}", html.escape(review.name))
     with replaced(review.with_suffix(".html")) as path:
-        path.write_text(page, "utf-8")
+        path.write_text(page.replace("{lines}", groups_of(lines, sizes)), "utf-8")
     with replaced(review) as path:  # with the mark by which spreadsheets know UTF-8
-        table.to_csv(path, index=False, encoding="utf-8-sig")
+        columns = ["image", "text", "page", "read", "confidence", "source"]
+        lines[columns].to_csv(path, index=False, encoding="utf-8-sig")
     with (parts / HANDED_OUT).open("a", encoding="utf-8") as file:
-        file.writelines(f"{source}\n" for source in lines["source"])
+        file.writelines(f"{place}\n" for place in lines["place"])
     return len(lines)
+
+
+def save_pictures(images: str, lines: pd.DataFrame, folder: Path, recognizer: Recognizer) -> dict[str, tuple[int, int]]:
+    """Save the picture of each line under its `name`, and that of its page beside its first line, as JPEG.
+
+    Returns the width and height of each page, px of its file. The lines of a page are cut out as they were read.
+    """
+    wanted = dict(tuple(lines.groupby("source")))
+    sizes: dict[str, tuple[int, int]] = {}
+    for row in tqdm(transcription.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
+        own = wanted.pop(row.source, None)
+        if own is None:
+            continue
+        is_page = own["line"].notna().all()
+        with suppress(InputError):
+            pixels, size = decode(row.image, "page" if is_page else "line")
+            pictures = find_lines(pixels, recognizer).pictures if is_page else [pixels]
+            for number, name in zip(own["line"].fillna(1).astype(int), own["name"], strict=True):
+                if number <= len(pictures):
+                    Image.fromarray(pictures[number - 1]).save(folder / name)
+            if size:
+                shown = Image.fromarray(pixels)
+                shown.thumbnail((MAX_SIDE, MAX_SIDE))
+                shown.save((folder / own["name"].iloc[0]).with_suffix(".jpg"), quality=80)
+                sizes[row.source] = size
+        if not wanted:
+            break
+    return sizes
+
+
+def groups_of(lines: pd.DataFrame, sizes: dict[str, tuple[int, int]]) -> str:
+    """Return the lines as HTML: those of a page beside its picture, others by themselves."""
+    cells = lines.assign(address=lines["image"].map(quote), outline=lines["outline"].fillna(""))
+    cells = cells[["address", "read", "image", "page", "outline"]].map(html.escape)
+    groups = []
+    for source, own in cells.groupby(lines["page"], sort=False):
+        items = "\n".join(LINE.format(**line) for line in own.to_dict("records"))
+        if not source:
+            groups.append(f"<ol>\n{items}\n</ol>")
+            continue
+        width, height = sizes[source]
+        outlines = "".join(OUTLINE.format(**line) for line in own.to_dict("records"))
+        first = own.iloc[0]
+        address = first["address"].removesuffix("png") + "jpg"
+        groups.append(
+            PAGE.format(address=address, page=first["page"], width=width, height=height, outlines=outlines, items=items)
+        )
+    return "\n".join(groups)

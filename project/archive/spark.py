@@ -28,7 +28,8 @@ from project.errors import InputError
 from project.recognition.recognizer import CHUNK_LINES
 from project.tracking import registry
 
-READING = "text string, confidence double, error string"
+LINES = "array<struct<text:string, confidence:double, outline:array<array<bigint>>>>"
+READING = f"text string, confidence double, error string, layout string, lines {LINES}"
 SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": CHUNK_LINES,  # what goes to the model at once
     "spark.executorEnv.OMP_NUM_THREADS": 1,  # a task has one core
@@ -41,15 +42,17 @@ SETTINGS = {
 ADVICE = "engine=loop reads it, and `mlflow run . -e convert` makes parquet of lines with texts"
 
 
-def transcribe(images: str, parts: Path, version: ModelVersion, master: str) -> None:
-    """Read the pictures that `parts` lacks. master: as Spark names it, such as `local[2]` or `spark://host:7077`.
+def transcribe(images: str, parts: Path, version: ModelVersion, master: str, layout: str = "auto") -> None:
+    """Read the pictures that `parts` lacks. layout: one of `line_or_page.LAYOUTS`.
+
+    master: as Spark names it, such as `local[2]` or `spark://host:7077`.
 
     images: a folder of pictures, or parquet that holds them. Each worker must reach it, and `parts`, at the same path.
     ValueError if `images` is something else, or Spark fails.
     """
     try:
         with session(master) as spark:
-            read_missing(spark, images, parts, version)
+            read_missing(spark, images, parts, version, layout)
     except (PySparkException, Py4JError) as error:
         message, *_ = str(error).split("\n\tat ")  # what follows are the calls in Java
         raise InputError(f"engine: Spark failed: {message}") from error
@@ -71,21 +74,31 @@ def session(master: str) -> Iterator[SparkSession]:
         spark.stop()
 
 
-def read_missing(spark: SparkSession, images: str, parts: Path, version: ModelVersion) -> None:
+def read_missing(spark: SparkSession, images: str, parts: Path, version: ModelVersion, layout: str = "auto") -> None:
     """Read the pictures that `parts` lacks."""
     pictures = find_pictures(spark, images)
     if transcription.count(parts):
         known = spark.read.parquet(_location(parts)).select(F.xxhash64("source").alias("key"))
         pictures = pictures.join(F.broadcast(known), F.xxhash64("source") == known["key"], "left_anti")
-    reader = mlflow.pyfunc.spark_udf(spark, registry.version_uri(version), READING, env_manager="local")
-    lines = pictures.select("source", reader(F.struct("image")).alias("reading")).select("source", "reading.*")
-    told = F.col("error") == ""  # the model answers without nulls
-    lines.select(
+    uri = registry.version_uri(version)
+    reader = mlflow.pyfunc.spark_udf(spark, uri, READING, env_manager="local", params={"layout": layout})
+    read = pictures.select("source", reader(F.struct("image")).alias("reading")).select("source", "reading.*")
+    is_page, is_read = F.col("layout") == "page", F.col("error") == ""  # the model answers without nulls
+    # a row for each line of a page, and one for anything else
+    lines = F.when(is_page, F.col("lines")).otherwise(F.array())
+    read = read.select("*", F.posexplode_outer(lines).alias("index", "of_page"))
+    number = F.when(is_page, F.coalesce(F.col("index") + 1, F.lit(0)))  # 0: nothing is written on the page
+    places = F.transform("of_page.outline", lambda place: F.concat_ws(",", place))
+    is_line = is_read & (number.isNull() | (number > 0))
+    read.select(
         "source",
-        F.when(told, F.col("text")).alias("text"),
-        F.when(told, F.col("confidence")).alias("confidence"),
+        F.lit(1).cast("long").alias("page"),
+        number.cast("long").alias("line"),
+        F.when(number > 0, F.concat_ws(" ", places)).alias("outline"),
+        F.when(is_read, F.coalesce("of_page.text", "text")).alias("text"),
+        F.when(is_line, F.coalesce("of_page.confidence", "confidence")).alias("confidence"),
         F.lit(int(version.version)).cast("long").alias("model_version"),
-        F.when(~told, F.col("error")).alias("error"),
+        F.when(~is_read, F.col("error")).alias("error"),
     ).write.mode("append").parquet(f"file:{parts}")
 
 
@@ -119,7 +132,7 @@ def from_files(spark: SparkSession, folder: str) -> DataFrame:
     """The pictures in a folder and below."""
     spark.conf.set("spark.sql.files.minPartitionNum", least_tasks(spark))
     anycase = str.maketrans({letter: f"[{letter}{letter.upper()}]" for letter in string.ascii_lowercase})
-    suffixes = sorted(suffix.translate(anycase) for suffix in PICTURES)
+    suffixes = sorted(suffix.translate(anycase) for suffix in PICTURES | {".pdf"})
     files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
     files = files.option("pathGlobFilter", f"*{{{','.join(suffixes)}}}").load(_location(folder))
     return files.select(_path(F.col("path")).alias("source"), F.col("content").alias("image"))

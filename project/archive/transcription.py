@@ -19,22 +19,31 @@ from filelock import FileLock, Timeout
 from pyarrow.csv import CSVWriter
 from tqdm import tqdm
 
+from project.archive.page_files import PageFiles
 from project.atomic import check_outside, replaced
 from project.data import sources
 from project.data.rows import Row, batched
 from project.errors import InputError
-from project.recognition.image import read_image
+from project.pages.line_or_page import decode
+from project.pages.page import Page
+from project.pages.page_xml import points
+from project.pages.reading import read_page
+from project.recognition.picture_file import PageOf
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
 
 SCHEMA = pa.schema(
     {
-        "source": pa.string(),  # where the picture is: its path, or "table:row"
-        "text": pa.string(),  # missing, as is the confidence, where there is an error
-        "confidence": pa.float64(),  # 0 to 1
+        "source": pa.string(),  # where the picture is: its path, "path:page" of a file with several, or "table:row"
+        "page": pa.int64(),  # of the file, from 1
+        "line": pa.int64(),  # of the page, in reading order from 1; 0 where it has none; missing for a line's picture
+        "outline": pa.string(),  # of a page's line, "x,y x,y ...", px of the page's picture
+        "text": pa.string(),  # missing where there is an error
+        "confidence": pa.float64(),  # 0 to 1; missing where there is an error, or no line
         "model_version": pa.int64(),
         "error": pa.string(),  # why the picture could not be read
     }
 )
+OF_PAGES = {"page", "line", "outline"}  # columns that archives from before November 2026 do not have
 WRITERS = {".parquet": pq.ParquetWriter, ".csv": CSVWriter}
 PART = 2048  # lines: what a call that is killed has to read again at most
 BINS = 20  # of the histogram of confidence
@@ -71,7 +80,8 @@ def locked(parts: Path) -> Iterator[None]:
 def table_of(parts: Path) -> ds.Dataset:
     """All that has been read so far. ValueError if the folder holds other tables."""
     table = ds.dataset(parts, format="parquet", exclude_invalid_files=False)
-    if table.files and set(table.schema.names) != set(SCHEMA.names):
+    names = set(table.schema.names)
+    if table.files and names != set(SCHEMA.names) and names != set(SCHEMA.names) - OF_PAGES:
         raise InputError(f"output: {parts} holds tables with the columns {table.schema.names}, not {SCHEMA.names}")
     return table.replace_schema(SCHEMA)
 
@@ -106,18 +116,29 @@ def drop_failed(parts: Path) -> None:
                 pq.write_table(part.to_table(SCHEMA, filter=~failed), beside)
 
 
-def transcribe(images: str, parts: Path, recognizer: Recognizer, model_version: int) -> None:
-    """Read the pictures that `parts` lacks. images: see `dataset.stream_rows`."""
+def transcribe(
+    images: str,
+    parts: Path,
+    recognizer: Recognizer,
+    model_version: int,
+    layout: str = "auto",
+    page_files: PageFiles | None = None,
+) -> None:
+    """Read the pictures that `parts` lacks.
+
+    images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`.
+    """
     known = read_keys(parts)
     total = sum(1 for _ in pictures_of(images)) if sources.is_picture_folder(images) else None
-    rows = tqdm(pictures_of(images), desc="transcribing", unit=" lines", total=total, mininterval=1)
-    unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(rows, CHUNK_LINES))
+    pictures = tqdm(pictures_of(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
+    unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(pictures, CHUNK_LINES))
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
         if part.exists():
             continue
-        chunks = batched(itertools.islice(unread, PART), CHUNK_LINES)
-        tables = [read(recognizer, chunk, model_version) for chunk in chunks]
+        tables: list[pa.Table] = []
+        while sum(map(len, tables)) < PART and (rows := list(itertools.islice(unread, min(CHUNK_LINES, PART)))):
+            tables.append(read(recognizer, rows, model_version, layout, page_files))
         if not tables:
             return
         with replaced(part) as path:
@@ -136,19 +157,47 @@ def not_done(rows: list[Row], known: np.ndarray) -> list[Row]:
     return [row for row, exists in zip(rows, there, strict=True) if not exists]
 
 
-def read(recognizer: Recognizer, rows: Sequence[Row], model_version: int) -> pa.Table:
-    """What is written in the pictures of `rows`; one that cannot be read has an error instead."""
-    lines, readable, line_images = [], [], []
+def read(
+    recognizer: Recognizer, rows: Sequence[Row], model_version: int, layout: str, page_files: PageFiles | None = None
+) -> pa.Table:
+    """Read the pictures of `rows`, and write the files of pages; what cannot be read has an error instead.
+
+    Pages are decoded one by one; of lines only their line images are kept until they are read together.
+    """
+    lines: list[dict] = []
+    pending, line_images = [], []  # rows of the table whose line images are to be read
     for row in rows:
-        lines.append({"source": row.source, "model_version": model_version})
+        known = {"source": row.source, "page": _page_number(row), "model_version": model_version}
         try:
-            line_images.append(recognizer.line_image(read_image(row.image)))
-            readable.append(lines[-1])
-        except ValueError as error:
-            lines[-1]["error"] = str(error)
-    for line, reading in zip(readable, recognizer.transcribe(line_images), strict=True):
+            pixels, size = decode(row.image, layout)
+            if size:
+                page = read_page(pixels, recognizer, size=size)
+                lines += [known | line for line in lines_of(page)]
+                if page_files:
+                    page_files.write(page, row)
+                continue
+            line_images.append(recognizer.line_image(pixels))
+            pending.append(known)
+        except InputError as error:
+            known["error"] = str(error)
+        lines.append(known)
+    for line, reading in zip(pending, recognizer.transcribe(line_images), strict=True):
         line |= {"text": reading.text, "confidence": reading.confidence}
     return pa.Table.from_pylist(lines, SCHEMA)
+
+
+def _page_number(row: Row) -> int:
+    return row.image.number if isinstance(row.image, PageOf) else 1
+
+
+def lines_of(page: Page) -> list[dict]:
+    """Return what the table says of each line of a page; of an empty page, one row for line 0, without a confidence."""
+    if not page.lines:
+        return [{"line": 0, "text": ""}]
+    return [
+        {"line": number, "outline": points(line.outline), "text": line.text, "confidence": line.confidence}
+        for number, line in enumerate(page.lines, start=1)
+    ]
 
 
 def write_joined(parts: Path, output: Path) -> None:
@@ -161,7 +210,7 @@ def write_joined(parts: Path, output: Path) -> None:
 @dataclass(frozen=True)
 class Summary:
     """What the parts hold. The mean and the histogram (BINS,), from 0 to 1, are of the confidence of what was read;
-    `bad`, `least_certain` and `by_chance` are rows.
+    `bad`, `least_certain`, `by_chance` and `by_page` are rows.
     """
 
     lines: int
@@ -171,24 +220,44 @@ class Summary:
     bad: pd.DataFrame
     least_certain: pd.DataFrame
     by_chance: pd.DataFrame
+    by_page: pd.DataFrame  # all lines of the pages that are the least certain in the mean
 
 
 def summarize(parts: Path, chosen: int, exclude: Collection[str] = ()) -> Summary:
-    """Count what the parts hold, and choose so many of its lines, but for those of some sources: the least certain,
-    and as many by chance, which are the same each time.
+    """Count what the parts hold, and choose so many of its lines, but for those in some places (see `places`).
+
+    Chosen are the least certain lines, as many by chance, which are the same each time, and whole pages until there
+    are as many.
     """
     lines = bad_lines = 0
-    total, histogram = 0.0, np.zeros(BINS, dtype=int)
-    bad = least = by_chance = SCHEMA.empty_table().to_pandas()
+    read_lines, total, histogram = 0, 0.0, np.zeros(BINS, dtype=int)
+    bad = least = by_chance = by_page = SCHEMA.empty_table().to_pandas()
     for batch in table_of(parts).to_batches():
         table = batch.to_pandas()
         failed = table["error"].notna()
-        told = table[~failed]
-        lines, bad_lines, total = lines + len(table), bad_lines + failed.sum(), total + told["confidence"].sum()
-        histogram += np.histogram(told["confidence"], BINS, (0, 1))[0]
+        read_ones = table[table["confidence"].notna()]
+        lines, bad_lines, read_lines = lines + len(table), bad_lines + failed.sum(), read_lines + len(read_ones)
+        total += read_ones["confidence"].sum()
+        histogram += np.histogram(read_ones["confidence"], BINS, (0, 1))[0]
         bad = pd.concat([bad, table[failed]]).head(LISTED)
-        candidates = told[~told["source"].isin(exclude)]
+        candidates = read_ones[~places(read_ones).isin(exclude)]
         least = pd.concat([least, candidates]).nsmallest(chosen, "confidence")
         by_chance = pd.concat([by_chance, candidates])
-        by_chance = by_chance.iloc[keys(by_chance["source"]).argsort()[:chosen]]
-    return Summary(lines, int(bad_lines), total / max(1, lines - bad_lines), histogram, bad, least, by_chance)
+        by_chance = by_chance.iloc[keys(places(by_chance)).argsort()[:chosen]]
+        by_page = least_certain_pages(pd.concat([by_page, candidates[candidates["line"].notna()]]), chosen)
+    mean = total / max(1, read_lines)
+    return Summary(lines, int(bad_lines), mean, histogram, bad, least, by_chance, by_page)
+
+
+def places(lines: pd.DataFrame) -> pd.Series:
+    """Return where each line is: its picture's source, or for a page "source#line"."""
+    of_page = lines["line"].notna()
+    return lines["source"].where(~of_page, lines["source"] + "#" + lines["line"].astype("Int64").astype("string"))
+
+
+def least_certain_pages(lines: pd.DataFrame, chosen: int) -> pd.DataFrame:
+    """Return the lines of whole pages, those of the least mean confidence first, until there are enough lines."""
+    lines = lines.assign(mean=lines.groupby("source")["confidence"].transform("mean"))
+    lines = lines.sort_values(["mean", "source", "line"], ignore_index=True).drop(columns="mean")
+    first = np.flatnonzero(~lines["source"].duplicated())  # of each page
+    return lines[lines["source"].isin(lines["source"].iloc[first[first < chosen]])]

@@ -9,10 +9,11 @@ from pathlib import Path
 from project.data.rows import SPLIT_NAMES, Row
 from project.errors import InputError
 from project.recognition.charset import normalize
-from project.recognition.picture_file import printable_path, suffixes
+from project.recognition.picture_file import PageOf, pages_of, printable_path, suffixes
 
 TEXT = ".gt.txt"
 PICTURES = suffixes()
+MULTI_PAGE = {".pdf", ".tif", ".tiff"}  # files whose pages are pictures; an animation is no document
 VARIANTS = (".bin", ".nrm", ".raw")  # of one picture, in OCRopus's names: line.nrm.png belongs to line.gt.txt
 
 log = logging.getLogger(__name__)
@@ -73,11 +74,22 @@ def read_pairs(folder: Path) -> Iterator[Row]:
 
 
 def read_pictures(folder: Path) -> Iterator[Row]:
-    """A row without a text for each picture, folder by folder, but for names with "." or "_" in front, which Apache
-    Spark does not see either.
+    """Yield a row without a text for each picture, and for each page of a PDF or TIFF, folder by folder.
+
+    Names with "." or "_" in front are left out, which Apache Spark does not see either.
     """
     for path in files_in(folder, hidden="._"):
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in PICTURES | {".pdf"}:
+            yield from rows_of_file(path)
+
+
+def rows_of_file(path: Path) -> Iterator[Row]:
+    """Yield a row without a text for a picture, or for each page of a file that has several."""
+    pages = pages_of(path) if path.suffix.lower() in MULTI_PAGE else [str(path)]
+    for page in pages:
+        if isinstance(page, PageOf):
+            yield Row(page, "", page=str(page.number), source=f"{printable_path(path)}:{page.number}")
+        else:
             yield Row(str(path), "", source=printable_path(path))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from project.recognition.image import Region
+from project.recognition.picture_file import PageOf
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = dict(zip(SPLITS, SPLITS, strict=True)) | dict.fromkeys(("val", "valid", "dev"), "validation")
@@ -14,7 +15,7 @@ Item = TypeVar("Item")
 class Row(NamedTuple):
     """A picture of a line and what is written in it. What a data set does not say is ""."""
 
-    image: bytes | str | Region | ValueError  # what `images.read_image` takes: the last says why there is none
+    image: bytes | str | PageOf | Region | ValueError  # what `images.read_image` takes: the last says why there is none
     text: str  # as `charset.normalize` gives it
     writer: str = ""
     page: str = ""

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from project.data.folders import has_pairs, read_pairs, read_pictures
+from project.data.folders import PICTURES, has_pairs, read_pairs, read_pictures, rows_of_file
 from project.data.hugging_face import read_hub
 from project.data.iam import lines_file, read_iam
 from project.data.page_xml import has_pages, read_pages
@@ -87,6 +87,8 @@ def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
     if _is_elsewhere(data):
         return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()
+    if not labelled and path.is_file() and path.suffix.lower() in PICTURES | {".pdf"}:
+        return rows_of_file(path)
     if not path.exists():
         raise InputError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
     kind = _kind(path)

@@ -1,10 +1,13 @@
 """Read a page: find its lines, cut each out, give them to the recogniser; write what was read to files.
 
-    page = read_page(picture, recognizer)     # lines in reading order, with texts and places
-    layout = find_lines(picture)              # the pictures of the lines alone
-    is_page(picture)                          # whether there is more than one line on it
+    from project.pages.reading import find_lines, is_page, read_page
 
-The stages: `detection` (where is text), `text_lines` (pieces of it joined to lines), `orientation` (which way is up),
-`reading_order`, `line_cut` (line pictures without their neighbours' ink), `reading`; `page` is the result, which
-`page_xml`, `alto`, `pdf` write.
+    page = read_page(picture, recognizer)    # a `page.Page`: lines in reading order, with texts and places
+    layout = find_lines(picture)             # the pictures of the lines, not read
+    is_page(pixels)                          # or a line
+
+A picture passes, in this order, `orientation` (level; with `detection`, where text is, and `text_lines`, the pieces of
+it as courses), `ink` (paper, ink and ruled lines), `text_lines` (pieces joined to lines), `reading_order`, `line_cut`
+(pictures of the lines without their neighbours' ink), `reading` (what they say: a `page`). `page_xml`, `alto` and
+`pdf` write a page to files.
 """

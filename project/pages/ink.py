@@ -9,8 +9,8 @@ INK_SHARE = 0.4  # of the contrast of the darkest ink nearby: as much darker tha
 MIN_INK = 16  # grey levels darker than the paper: less is grain
 RULE = 10  # core thicknesses: a straight stroke as long as that is no letter
 MIN_RULES, MAX_RULES = 3, 30  # of a table
-MIN_SHARE = 0.3  # of the page's height that a rule runs along
-SPACING = 4  # core thicknesses: rules that are nearer to each other are one
+MARGIN = 0.03  # of the page's width: what is that near to its sides is the sheet's edge
+MIN_SHARE = 0.4  # of the page's height that a rule runs along
 
 
 class Sheet(NamedTuple):
@@ -46,10 +46,10 @@ def table_rules(ink: np.ndarray, thickness: float) -> np.ndarray:
     rules = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_CLOSE, np.ones((length // 8, 1), np.uint8))
     rules = cv2.morphologyEx(rules, cv2.MORPH_OPEN, np.ones((length, 1), np.uint8))
     rules = cv2.dilate(rules, np.ones((1, 3), np.uint8))
-    near = int(SPACING * thickness)
-    count = np.convolve(rules.sum(axis=0), np.ones(near // 4), "same")  # a rule need not be quite upright
-    rows = np.minimum(count / max(1, 3), len(ink))
-    long = rows > MIN_SHARE * len(ink)
+    near = cv2.dilate(rules, np.ones((1, max(3, int(thickness))), np.uint8))  # a rule need not be quite upright
+    long = near.sum(axis=0) > MIN_SHARE * len(ink)  # (W,)
+    margin = int(MARGIN * ink.shape[1])
+    long[:margin] = long[len(long) - margin :] = False
     starts = np.flatnonzero(np.diff(long.astype(np.int8), prepend=0) > 0)
     if not MIN_RULES <= len(starts) <= MAX_RULES:
         return np.zeros_like(ink)

@@ -139,7 +139,7 @@ def _sample(layer: np.ndarray, places: np.ndarray, interpolation: int = cv2.INTE
 def envelope(ink: np.ndarray, middle: int, thickness: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the first row of the ink about each column, and the row after its last, with room for ascenders and
     descenders. ink: bool (H, W)."""
-    height, width = ink.shape
+    height = len(ink)
     some = ink.any(axis=0)
     upper, lower = middle - round(ASCENT * thickness), middle + round(DESCENT * thickness)
     top = np.where(some, ink.argmax(axis=0), upper).clip(max=upper)

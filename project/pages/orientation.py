@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from project.pages.detection import map_scale, text_map
-from project.pages.text_lines import Course, find_pieces
+from project.pages.text_lines import Course, find_pieces, usual_thickness
 
-SIDE = 1100  # px: of the square that has the area of the first map
+SIDE = 1250  # px: of the square that has the area of the first map
 CORE_IN_MAP = 7.0  # px: where the cores of half of the pieces are thinner, the map is made larger
 MAX_SIDE = 4000  # px: of the square that has the area of the largest map
 CORE = 20.0  # px: of the usual core in the upright page; more takes time and is read no better
@@ -104,14 +104,6 @@ def skew(pieces: Sequence[Course]) -> float:
 def is_long(piece: Course) -> bool:
     """Return whether a piece is so much longer than thick that its direction is that of its line."""
     return piece.length > 5 * piece.thickness
-
-
-def usual_thickness(pieces: Sequence[Course]) -> float:
-    """Return the thickness of cores, px: the median, by length."""
-    thickness, lengths = (np.array([getattr(piece, name) for piece in pieces]) for name in ("thickness", "length"))
-    order = thickness.argsort()
-    total = lengths[order].cumsum()
-    return float(thickness[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def turned_by(pixels: np.ndarray, degrees: float, scale: float) -> tuple[np.ndarray, np.ndarray]:

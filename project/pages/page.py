@@ -1,13 +1,12 @@
-"""What was found, and read, on a page: places are (x, y) in px of the picture, as it was given, from its top left."""
+"""What was found, and read, on a page. Places are whole px (x, y) of the picture as it was given, from its top left."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-Point = tuple[float, float]
-Outline = tuple[Point, ...]  # a polygon
+Outline = tuple[tuple[int, int], ...]  # a polygon, or a way
 
 
 @dataclass(frozen=True)
-class Character:
+class PlacedCharacter:
     """A character of a line."""
 
     text: str
@@ -34,7 +33,7 @@ class Line:
     text: str = ""
     confidence: float = 0.0  # that the text is right, 0 to 1
     words: tuple[Word, ...] = ()
-    characters: tuple[Character, ...] = ()
+    characters: tuple[PlacedCharacter, ...] = ()
     alternatives: tuple[tuple[str, float], ...] = ()  # other texts, and the confidence of each
 
 
@@ -44,7 +43,7 @@ class Page:
 
     size: tuple[int, int]  # width and height of the picture, px
     turn: float  # degrees clockwise by which the picture has to be turned for its lines to be level and upright
-    lines: tuple[Line, ...] = field(default=())
+    lines: tuple[Line, ...] = ()
 
     @property
     def text(self) -> str:
@@ -53,16 +52,19 @@ class Page:
 
     @property
     def confidence(self) -> float:
-        """The mean confidence of the lines, by how long their texts are; 0 where nothing is written."""
-        letters = sum(len(line.text) for line in self.lines)
-        return sum(line.confidence * len(line.text) for line in self.lines) / max(letters, 1)
+        """The mean confidence of the lines, by the lengths of their texts; 0 where nothing is written."""
+        length = sum(len(line.text) for line in self.lines)
+        return sum(line.confidence * len(line.text) for line in self.lines) / max(length, 1)
+
+    def regions(self) -> dict[int, list[Line]]:
+        """Return the lines of each region, in reading order."""
+        found: dict[int, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(line.region, []).append(line)
+        return found
 
 
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return where each word of a text starts and stops."""
-    spans, start = [], 0
-    for word in text.split(" "):
-        if word:
-            spans.append((start, start + len(word)))
-        start += len(word) + 1
-    return spans
+def box(outline: Outline) -> tuple[int, int, int, int]:
+    """Return the left, top, right and bottom of a polygon, px."""
+    x, y = zip(*outline, strict=True)
+    return min(x), min(y), max(x), max(y)

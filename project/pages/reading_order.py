@@ -7,6 +7,7 @@ order that keeps it (topological sorting).
 import numpy as np
 
 MAX_GAP = 2.5  # line heights between two lines of a block
+MAX_ROW = 0.8  # of the usual height of lines' cores
 MIN_SHARED = 0.5  # of the narrower one's width that two lines of a block have in common
 
 
@@ -15,19 +16,42 @@ def reading_order(boxes: np.ndarray) -> list[int]:
 
     One line comes before another if it is above it and they share columns of the page; or if it is left of it, and no
     line between them in height shares columns with both (a heading over two columns parts what is above it from what is
-    below).
+    below). A line that is left of another and below it comes first only where there are columns side by side: a date at
+    the right is read before the greeting under it.
     """
     left, top, right, bottom = boxes.T
     middle = (top + bottom) / 2
     shares = (np.minimum(right[:, None], right) - np.maximum(left[:, None], left)) > 0
     above = middle[:, None] < middle
     before = shares & above
-    wholly_left = right[:, None] <= left
-    for one, other in zip(*np.nonzero(wholly_left & ~shares), strict=True):
+    wholly_left = (right[:, None] <= left) & ~shares
+    level = (np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)) > 0
+    beside = wholly_left & level
+    in_columns = beside | (shares @ beside) | (beside @ shares)  # a line of the one's columns is beside the other
+    for one, other in zip(*np.nonzero(wholly_left), strict=True):
+        if above[other, one] and not in_columns[one, other]:
+            before[other, one] = True
+            continue
         low, high = sorted((middle[one], middle[other]))
         between = (middle > low) & (middle < high) & shares[one] & shares[other]
         before[one, other] = not between.any()
     return topological_order(before)
+
+
+def row_order(boxes: np.ndarray) -> list[int]:
+    """Return the indices of lines in the order of a table: row by row, each from left to right. boxes: as above.
+
+    A line belongs to the row whose first line is less than `MAX_ROW` of the usual height above it.
+    """
+    left, top, _, bottom = boxes.T
+    middle, rows = (top + bottom) / 2, np.zeros(len(boxes))
+    reach = MAX_ROW * np.median(bottom - top)
+    row, limit = -1, -np.inf
+    for index in middle.argsort(kind="stable").tolist():
+        if middle[index] > limit:
+            row, limit = row + 1, middle[index] + reach
+        rows[index] = row
+    return np.lexsort([left, rows]).tolist()
 
 
 def topological_order(before: np.ndarray) -> list[int]:

@@ -12,8 +12,11 @@ MIN_LENGTH = 0.15  # of the longest part's width: a shorter one is no line that 
 MAX_DOUBLE = 0.15  # of a patch's columns that may go through it twice
 MIN_MEAN_PROBABILITY = 0.5  # of a piece as a whole
 MIN_PIXELS = 12  # px of the map: less is a speck
+MIN_THICKNESS = 0.4  # of the usual core's thickness; a thinner piece has to be long
+MIN_THIN_LENGTH = 20  # least thicknesses
 MIN_ELONGATION = 3.0  # of a patch's standard deviations, along to across, that tell its direction
 MAX_BEND = 20  # degrees between two pieces of a line
+MAX_GAP_IN_CELL = 15.0  # core thicknesses
 MAX_GAP, MAX_OVERLAP = 4.0, 1.0  # core thicknesses between the ends of two pieces of a line
 MAX_OFFSET, MAX_DRIFT = 0.6, 0.05  # to the side: of the core's thickness, and of the gap
 OFFSET_COST = 3  # px of gap for which a px to the side counts when the nearest is chosen
@@ -74,6 +77,22 @@ class Course:
         return np.stack([-along[:, 1], along[:, 0]], axis=1)
 
 
+def without_specks(pieces: list[Course]) -> list[Course]:
+    """Return the pieces without those that are both thin beside the usual one and short: strokes, dots, dirt."""
+    if not pieces:
+        return []
+    least = MIN_THICKNESS * usual_thickness(pieces)
+    return [piece for piece in pieces if piece.thickness > least or piece.length > MIN_THIN_LENGTH * least]
+
+
+def usual_thickness(pieces: list[Course]) -> float:
+    """Return the thickness of cores, px: the median, by length."""
+    thickness, lengths = (np.array([getattr(piece, name) for piece in pieces]) for name in ("thickness", "length"))
+    order = thickness.argsort()
+    total = lengths[order].cumsum()
+    return float(thickness[order][np.searchsorted(total, total[-1] / 2)])
+
+
 def find_pieces(probability: np.ndarray) -> list[Course]:
     """Return the pieces of lines in a map of probabilities (H, W), a course for each connected patch of text."""
     pieces = []
@@ -84,11 +103,11 @@ def find_pieces(probability: np.ndarray) -> list[Course]:
         for part in apart(np.where(inside, box, 0)):
             rows, columns = np.nonzero(part)
             pieces.append(course_of(np.stack([columns + left, rows + top], axis=1) + 0.5))
-    return pieces
+    return without_specks(pieces)
 
 
 def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int, int]]:
-    """Return each connected patch of a map (H, W) that is more probable than `least`: bool (h, w), and its left and top."""
+    """Return each connected patch of a map (H, W) more probable than `least`: bool (h, w), and its left and top."""
     _, numbers, stats, _ = cv2.connectedComponentsWithStats((probability > least).astype(np.uint8), connectivity=4)
     found = []
     for number, (left, top, width, height, area) in enumerate(stats.tolist()):
@@ -98,7 +117,7 @@ def patches(probability: np.ndarray, least: float) -> list[tuple[np.ndarray, int
 
 
 def apart(probability: np.ndarray) -> list[np.ndarray]:
-    """Return the parts of a patch (H, W), which is 0 around it, each bool (H, W): several where lines have grown together.
+    """Return the parts of a patch (H, W), 0 around it, each bool (H, W): several where lines have grown together.
 
     They have where many columns of the patch go through more than one stretch of text. Then only what is more probable
     is looked at, until they come apart; what is less probable belongs to the nearest of the larger parts.
@@ -162,17 +181,19 @@ def course_of(pixels: np.ndarray) -> Course:
 def lengthened(points: np.ndarray, reach: float) -> np.ndarray:
     """Return points (P, 2) with one more at each end, `reach` px further on."""
     if len(points) < 2:
-        return np.concatenate([points - (reach, 0), points, points + (reach, 0)])
+        further = np.array([reach, 0])
+        return np.concatenate([points - further, points, points + further])
     few = min(4, len(points) - 1)
     start, stop = points[0] - points[few], points[-1] - points[-1 - few]
     start, stop = (arm / max(np.hypot(*arm), 1e-9) * reach for arm in (start, stop))
     return np.concatenate([[points[0] + start], points, [points[-1] + stop]])
 
 
-def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
+def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[Course]:
     """Return the lines: pieces that continue each other are joined, the nearest first.
 
-    rules: bool (H, W), True where the page has an upright ruled line, across which nothing is joined.
+    rules: bool (H, W), True where a table has an upright ruled line, across which nothing is joined; what stands in one
+    cell of a table is, even if it is far apart.
     """
     if not pieces:
         return []
@@ -184,7 +205,8 @@ def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
     aside = np.abs(gaps[..., 0] * -along[:, None, 1] + gaps[..., 1] * along[:, None, 0])
     thicker = np.maximum(thickness[:, None], thickness)
     parallel = np.abs(along @ along.T) > np.cos(np.radians(MAX_BEND))
-    allowed = parallel & (ahead < MAX_GAP * thicker) & (ahead > -MAX_OVERLAP * thicker)
+    max_gap = MAX_GAP if rules is None or not rules.any() else MAX_GAP_IN_CELL
+    allowed = parallel & (ahead < max_gap * thicker) & (ahead > -MAX_OVERLAP * thicker)
     allowed &= aside < MAX_OFFSET * thicker + MAX_DRIFT * np.maximum(ahead, 0)
     np.fill_diagonal(allowed, False)
     cost = np.abs(ahead) + OFFSET_COST * aside
@@ -194,7 +216,7 @@ def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
     for one, other in sorted(zip(*np.nonzero(allowed), strict=True), key=lambda pair: cost[pair]):
         if one in after or other in joined or head[one] == head[other]:
             continue
-        if crosses(rules, pieces[one].points[-2], pieces[other].points[1]):
+        if rules is not None and crosses(rules, pieces[one].points[-2], pieces[other].points[1]):
             continue
         after[one] = other
         joined.add(other)
@@ -212,7 +234,7 @@ def join_pieces(pieces: list[Course], rules: np.ndarray) -> list[Course]:
 
 
 def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
-    """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False where there is no table."""
+    """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False without a table."""
     if not rules.any():
         return pieces
     height, width = rules.shape

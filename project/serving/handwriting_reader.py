@@ -11,14 +11,15 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModelContext
 
 from project.errors import InputError
-from project.pages.page import Character, Line, Outline, Word, word_spans
+from project.pages.line_or_page import LAYOUTS, decode
+from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
+from project.pages.reading import read_page, word_spans
 from project.recognition.decoding import DECODERS
-from project.recognition.image import picture_bytes, read_image
+from project.recognition.image import picture_bytes
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
 CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
-LAYOUTS = ("auto", "line", "page")  # what a picture is taken for
 MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
@@ -79,11 +80,11 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     for picture in pictures:
         row, line = empty_row(), None
         try:
-            pixels = read_image(picture_bytes(picture))
-            if is_page(pixels, layout):
+            pixels, size = decode(picture_bytes(picture), layout)
+            if size:
                 yield from read_lines(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(pixels, recognizer, **params))
+                row.update(page_row(read_page(pixels, recognizer, size=size, **params)))
             else:
                 line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
@@ -104,15 +105,6 @@ def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | No
     return [row for row, _ in pending]
 
 
-def is_page(pixels: np.ndarray, layout: str) -> bool:
-    """Return whether a picture uint8 (H, W) is to be read as a page."""
-    if layout != "auto":
-        return layout == "page"
-    from project.pages import reading  # here, for its OpenCV takes memory that a reader of lines can do without
-
-    return reading.is_page(pixels)
-
-
 def empty_row() -> dict:
     """Return the row of a picture that was not read."""
     return {
@@ -126,14 +118,8 @@ def empty_row() -> dict:
     }
 
 
-def page_row(pixels: np.ndarray, recognizer: Recognizer, **params) -> dict:
-    """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks.
-
-    Its confidence is the mean of its characters' lines, 0 where nothing is written.
-    """
-    from project.pages.reading import read_page
-
-    page = read_page(pixels, recognizer, **params)
+def page_row(page: Page) -> dict:
+    """Return what is written on a page: lines, and their text with line breaks; "" where nothing is written."""
     return {
         "text": page.text,
         "confidence": _rounded(page.confidence),
@@ -167,10 +153,12 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
     height, width = shape
 
     def column(start: float, stop: float) -> Outline:
-        return (start, 0.0), (stop, 0.0), (stop, float(height)), (start, float(height))
+        left, right = round(start), round(stop)
+        return (left, 0), (right, 0), (right, height), (left, height)
 
     characters = tuple(
-        Character(one.text, one.confidence, column(*span)) for one, span in zip(reading.characters, spans, strict=True)
+        PlacedCharacter(one.text, one.confidence, column(*span))
+        for one, span in zip(reading.characters, spans, strict=True)
     )
     words = tuple(
         Word(
@@ -180,7 +168,7 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
         )
         for start, stop in word_spans(reading.text)
     )
-    outline = column(0.0, float(width))
+    outline = column(0, width)
     return Line(outline, (), 0, reading.text, reading.confidence, words, characters, tuple(reading.alternatives))
 
 
@@ -205,7 +193,7 @@ def _alternatives(alternatives: Sequence[tuple[str, float]]) -> list[dict]:
 
 
 def _places(outline: Outline) -> list[list[float]]:
-    return [[round(x, 1), round(y, 1)] for x, y in outline]
+    return [[x, y] for x, y in outline]
 
 
 def _rounded(confidence: float) -> float:

@@ -108,15 +108,16 @@ def run(
             mlflow_run.flush(run_id, folder)
             report.log_curves(name, history)
             best = min(history, key=lambda metrics: metrics["val_cer"])
+            best_epoch = 1 + history.index(best)
             tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
-                tune(run_id, trained, texts, data, start),
+                tune(run_id, trained, texts, data, start, best_epoch),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
             )
-            report.log_validation(run_id, version, data, best_epoch=1 + history.index(best))
+            report.log_validation(run_id, version, data, best_epoch)
             test_lines, test_metrics = read_test(run_id, version, data)
         metrics = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_metrics}
         with replaced(folder.result) as path:
@@ -184,7 +185,9 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
     return texts
 
 
-def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None) -> Recognizer:
+def tune(
+    run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, start: Recognizer | None, best_epoch: int
+) -> Recognizer:
     """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
     n-gram of its start is used where the characters are the same and it fits better than one of these texts.
     """
@@ -192,7 +195,7 @@ def tune(run_id: str, recognizer: Recognizer, texts: Sequence[str], data: Data, 
     if start and start.language and start.charset.characters == recognizer.charset.characters:
         known.append(start.language.ngram)
     recognizer, metrics, outcomes = tuning.tuned(recognizer, texts, data.lines["validation"], known)
-    report.log_tuning(run_id, metrics, outcomes)
+    report.log_tuning(run_id, metrics, outcomes, best_epoch)
     return recognizer
 
 

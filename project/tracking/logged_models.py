@@ -50,7 +50,7 @@ DESCRIPTIONS = {
 }
 
 TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
-PLACES = Array(Array("double"))  # points (x, y), px
+PLACES = Array(Array("long"))  # points (x, y), px
 PLACED = Array(Object([TEXT, CONFIDENCE, Property("outline", PLACES)]))
 ALTERNATIVES = Array(Object([TEXT, CONFIDENCE]))
 LINES = Array(

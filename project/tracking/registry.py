@@ -23,6 +23,7 @@ from project.tracking.logged_models import DESCRIPTIONS, MODEL_NAME, PACKAGE, RE
 from project.tracking.store import is_not_found, open_store
 
 BASE = PACKAGE / "base"  # the base model that comes with the project: see its README.md
+CARD_METRICS = "## What it reads\n"  # in that README, from here on it is written by `pretrain`
 TEST_INPUTS = PACKAGE / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
 FILES = {"recognizer.json", "weights.safetensors"}  # without which no recogniser is loaded
@@ -73,8 +74,9 @@ def log_base_metrics(run_id: str, version: ModelVersion) -> None:
     """Log the table at the end of the base model's card to its models: the metrics on the test split of each data set,
     those of the beam with the suffix `_beam`.
     """
-    rows = [line.split("|")[1:-1] for line in (BASE / "README.md").read_text("utf-8").splitlines() if line[:1] == "|"]
-    header, _, *rows = [[cell.strip() for cell in row] for row in rows]
+    lines = (BASE / "README.md").read_text("utf-8").partition(CARD_METRICS)[2].splitlines()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    header, _, *rows = table or [[], []]
     for row in rows:
         cells = dict(zip(header, row, strict=True))
         source = CodeDatasetSource({"mlflow.source.name": f"project/{BASE.name}/README.md"})

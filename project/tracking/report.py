@@ -28,7 +28,6 @@ from project.training.settings import Settings
 from project.training.tuning import Outcomes
 
 CURVES = {"loss": "train_loss", "val_loss": "val_loss", "avg_edit_distance": "avg_edit_distance"}  # file: metric
-VALIDATION_METRICS = ("val_loss", "val_cer", "val_wer", "avg_edit_distance")  # of each epoch
 SHOWN_LINES = 8  # of the validation split, whose predictions are drawn after each epoch
 
 
@@ -89,27 +88,26 @@ def prediction_sheet(lines: Sequence[Line], predictions: list[str]) -> np.ndarra
     return picture
 
 
-def log_tuning(run_id: str, metrics: dict[str, float], outcomes: Mapping[str, Outcomes]) -> None:
-    """Log the metrics of `tuning.tuned`, and `reliability.png`."""
-    log_once(run_id, metrics)
+def log_tuning(run_id: str, metrics: dict[str, float], outcomes: Mapping[str, Outcomes], best_epoch: int) -> None:
+    """Log the metrics of `tuning.tuned`, as of the epoch whose weights it had, and `reliability.png`. What MLflow has
+    already of a run that was killed at this point is not logged again.
+    """
+    if not metrics.keys() <= mlflow.MlflowClient().get_run(run_id).data.metrics.keys():
+        mlflow.log_metrics(metrics, best_epoch)
     figure = figures.reliability_diagram(outcomes)
     mlflow.log_figure(figure, "reliability.png")
     plt.close(figure)
 
 
 def log_validation(run_id: str, version: ModelVersion, data: Data, best_epoch: int) -> None:
-    """Log to the models of a version what the run knows of the validation split: the metrics of its best epoch, whose
-    weights it has, and those of `log_tuning`.
+    """Log to the models of a version what the run knows of the validation split as of its best epoch, whose weights
+    they have. (MLflow shows no metric of a run with a model unless it is logged to it.)
     """
-    rows = data.rows.loc[data.lines["validation"].rows]
-    dataset, metrics = dataset_of(rows, "validation", data.digest), mlflow.get_run(run_id).data.metrics
-    by_epoch = {name for name in metrics if name in VALIDATION_METRICS}
-    client = mlflow.MlflowClient()
-    of_epoch = [metric for name in by_epoch for metric in client.get_metric_history(run_id, name)]
-    best = {metric.key: metric.value for metric in of_epoch if metric.step == best_epoch}
-    log_to_models(run_id, version, best, dataset, best_epoch)
-    tuned = {name: value for name, value in metrics.items() if name.startswith("val_") and name not in by_epoch}
-    log_to_models(run_id, version, tuned, dataset)
+    client, names = mlflow.MlflowClient(), mlflow.get_run(run_id).data.metrics
+    history = [metric for name in names for metric in client.get_metric_history(run_id, name)]
+    best = [metric for metric in history if metric.step == best_epoch and metric.key.startswith(("val_", "avg_"))]
+    dataset = dataset_of(data.rows.loc[data.lines["validation"].rows], "validation", data.digest)
+    log_to_models(run_id, version, {metric.key: metric.value for metric in best}, dataset, best_epoch)
 
 
 def log_test(run_id: str, version: ModelVersion, lines: pd.DataFrame, metrics: dict[str, float], data: Data) -> None:
@@ -128,16 +126,12 @@ def log_to_models(
     """Log metrics to a run, and to both models of a version with the data set that they are of. Idempotent: what the
     run has already gets the same time, and MLflow keeps a point once.
     """
-    client, timestamp = mlflow.MlflowClient(), int(1000 * time.time())
-    for name in metrics:
-        for logged in client.get_metric_history(run_id, name):
-            timestamp = logged.timestamp if logged.step == step else timestamp
+    client, now = mlflow.MlflowClient(), int(1000 * time.time())
+    by_time: dict[int, dict[str, float]] = {}
+    for name, value in metrics.items():
+        logged = [metric.timestamp for metric in client.get_metric_history(run_id, name) if metric.step == step]
+        by_time.setdefault((logged or [now])[0], {})[name] = value
     model_ids: Sequence[str | None] = registry.model_ids(version) or (None,)
     for model_id in model_ids:
-        mlflow.log_metrics(metrics, step, run_id=run_id, timestamp=timestamp, model_id=model_id, dataset=dataset)
-
-
-def log_once(run_id: str, metrics: dict[str, float]) -> None:
-    """Log metrics of the run as a whole, unless MLflow has them: the run may have been killed just after that."""
-    if not metrics.keys() <= mlflow.MlflowClient().get_run(run_id).data.metrics.keys():
-        mlflow.log_metrics(metrics)
+        for timestamp, some in by_time.items():
+            mlflow.log_metrics(some, step, run_id=run_id, timestamp=timestamp, model_id=model_id, dataset=dataset)

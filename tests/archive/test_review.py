@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
-from project.archive import review
+from project.archive import review, transcription
 from project.data import sources
 from project.recognition.image import read_image
-from project.tracking.registry import TEST_INPUTS
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE, PACKAGE, TEST_INPUTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -44,11 +45,13 @@ def reviewed_sources(pictures, parts, tmp_path):
             "source": [str(pictures / name) for name in read],
             "text": read.values(),
             "confidence": [0.1, 0.2, 0.3, 0.4, 0.5],
+            "line": None,
+            "outline": None,
         },
         index=[0, 0, 1, 0, 1],  # as each part of an archive counts its own
     )
     table = tmp_path / "to correct" / "day #1.csv"
-    assert review.write_review(str(pictures), lines, table, parts) == 3
+    assert review.write_review(str(pictures), lines, table, parts, Recognizer.load(BASE)) == 3
     return table
 
 
@@ -60,7 +63,7 @@ def test_the_table_has_a_picture_for_each_line_and_no_text_until_somebody_writes
     table = pd.read_csv(reviewed_sources)
     assert list(table["read"]) == ['He said "no", & <went>', "= 1", "café"]
     assert list(table["confidence"]) == [0.1, 0.3, 0.4]
-    assert review.reviewed_sources(parts) >= set(table["source"])
+    assert review.reviewed_places(parts) >= set(table["source"])
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
@@ -77,13 +80,43 @@ def test_what_is_confirmed_in_the_browser_comes_back_as_a_data_set(reviewed_sour
         page.keyboard.press("Tab")  # changed, and so confirmed
         assert page.locator("output").text_content() == "2"
         with page.expect_download() as download:
-            page.locator("button").click()
+            page.locator("#save").click()
         assert download.value.suggested_filename == reviewed_sources.name
         download.value.save_as(reviewed_sources)
         browser.close()
     rows = sources.read_rows(reviewed_sources)
     assert list(rows["text"]) == ['He said "no", & <went>', 'Né en 1871, "dit-on"']
     assert (read_image(rows["image"][1]) == read_image(pictures / "0.png")).all()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+def test_a_whole_page_is_corrected_beside_its_picture(pictures, parts, tmp_path):
+    shutil.copy(PACKAGE / "figures" / "letter.jpg", pictures)
+    recognizer, table = Recognizer.load(BASE), tmp_path / "pages.csv"
+    transcription.transcribe(str(pictures), parts, recognizer, 1)
+    lines = transcription.summarize(parts, chosen=3).by_page  # the whole page, although three lines were asked for
+    assert review.write_review(str(pictures), lines, table, parts, recognizer) == 15
+    assert len(transcription.summarize(parts, chosen=9, exclude=review.reviewed_places(parts)).by_page) == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(table.with_suffix(".html").as_uri())
+        assert page.eval_on_selector_all("img", "all => all.every(picture => picture.naturalWidth > 100)")
+        page.locator("polygon").nth(4).click()
+        assert page.evaluate("document.activeElement === document.querySelectorAll('input')[4]")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("as it should be")
+        page.locator(".whole").click()
+        assert page.locator("output").text_content() == "15"
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        download.value.save_as(table)
+        browser.close()
+    rows = sources.read_rows(table)
+    read = list(lines["text"])
+    assert list(rows["text"]) == [*read[:4], "as it should be", *read[5:]]
+    assert set(rows["page"]) == {str(pictures / "letter.jpg")}
+    assert recognizer.read([recognizer.line_image(read_image(rows["image"][8]))]) == [read[8]]
 
 
 def test_corrections_are_never_overwritten(reviewed_sources, pictures, parts):

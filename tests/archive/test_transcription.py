@@ -162,6 +162,7 @@ def test_a_summary_counts_and_finds_the_least_certain_and_some_by_chance(parts):
     rows = [("a", 0.5), ("b", 0.1), ("c", 0.9), ("d", 0.12), ("e", None)]
     for number, some in enumerate((rows[:2], rows[2:])):
         table = pd.DataFrame(some, columns=["source", "confidence"]).assign(text="x", model_version=1)
+        table = table.assign(page=1, line=None, outline=None)
         table["error"] = ["cut short" if source == "e" else None for source in table["source"]]
         pq.write_table(pa.Table.from_pandas(table, transcription.SCHEMA), parts / f"part-{number}.parquet")
     summary = transcription.summarize(parts, chosen=2)

@@ -224,7 +224,7 @@ def test_a_start_hands_on_its_n_gram_where_the_labels_are_the_same(data, twins, 
     monkeypatch.setattr(report, "log_tuning", lambda *how: None)
     monkeypatch.setattr(tuning, "tuned", lambda *how: handed.append(how[3]) or (recognizer, {}, {}))
     for one in (start, other, recognizer if recognizer.language is None else None, None):
-        experiment.tune(twins[0].run_id, recognizer, ["a"], data, one)
+        experiment.tune(twins[0].run_id, recognizer, ["a"], data, one, best_epoch=1)
     assert handed == [[ngram], [], [], []]
 
 

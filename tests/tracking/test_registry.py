@@ -5,7 +5,7 @@ import sys
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from project.tracking.logged_models import READER_NAME, REQUIREMENTS
+from project.tracking.logged_models import PACKAGE, READER_NAME, REQUIREMENTS
 from project.tracking.registry import TEST_INPUTS
 from tests.conftest import ROOT
 
@@ -25,9 +25,9 @@ sys.meta_path.insert(0, Elsewhere())
 from project.serving import cnn_text_identifier, handwriting_reader
 from project.recognition.recognizer import Recognizer
 
-picture = open(sys.argv[2], "rb").read()
-(row,) = handwriting_reader.read_pictures(Recognizer.load("project/base"), [picture], layout="line", decoder="beam")
-print(row["text"])
+recognizer, pictures = Recognizer.load("project/base"), [open(path, "rb").read() for path in sys.argv[2:]]
+for row in handwriting_reader.read_pictures(recognizer, pictures, layout="auto", decoder="beam"):
+    print(row["layout"], "/".join(row["text"].splitlines()))
 """
 
 
@@ -46,7 +46,11 @@ def all_that_come_with(*packages):
 def test_a_version_reads_with_nothing_but_its_own_requirements():
     allowed = all_that_come_with(*REQUIREMENTS[READER_NAME])
     assert "rapidfuzz" not in allowed
-    command = [sys.executable, "-c", READ, " ".join(sorted(allowed)), str(min(TEST_INPUTS.glob("*.png")))]
+    command = [sys.executable, "-c", READ, " ".join(sorted(allowed))]
+    command += [str(min(TEST_INPUTS.glob("*.png"))), str(PACKAGE / "figures" / "letter.jpg")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip()
+    line, page = ran.stdout.splitlines()
+    assert line.startswith("line ")
+    assert page.startswith("page ")
+    assert page.count("/") == 14
