@@ -22,6 +22,7 @@ from project.recognition.line_image import MIN_SIDE
 from project.recognition.recognizer import Recognizer
 
 PACKAGE = Path(__file__).parent.parent
+MODEL_SCRIPT = PACKAGE / "serving" / "model_script.py"
 MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
 READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
 READS_LINES = (  # neither torch nor what else a training needs
@@ -113,7 +114,7 @@ def log_models(
         def log_model(name: str, signature: ModelSignature, input_example: object) -> ModelInfo:
             return mlflow.pyfunc.log_model(
                 name=name,
-                python_model=str(PACKAGE / "serving" / f"{name}.py"),  # model from code: no pickle
+                python_model=str(shutil.copy(MODEL_SCRIPT, Path(folder, f"{name}.py"))),  # from code: no pickle
                 artifacts={"recognizer": str(files)},
                 code_paths=[str(code)],
                 signature=signature,
