@@ -19,13 +19,13 @@ def project_modules() -> dict:
 
 
 others = project_modules()
-if not CODE.exists() or (others and Path(others[PACKAGE].__file__).resolve().is_relative_to(CODE)):
-    others = None  # they are this version's own, as in a process that serves it alone
-for name in others or ():
-    del sys.modules[name]
-importlib.invalidate_caches()
+is_own = not CODE.exists() or (others and Path(others[PACKAGE].__file__).resolve().is_relative_to(CODE))
+if not is_own:  # else they are this version's, as in a process that serves it alone
+    for name in others:
+        del sys.modules[name]
+    importlib.invalidate_caches()
 importlib.import_module(f"{PACKAGE}.serving.{Path(__file__).stem}")  # calls `mlflow.models.set_model`
-if others is not None:
+if not is_own:
     for name in project_modules():
         del sys.modules[name]
     sys.modules.update(others)

@@ -168,7 +168,7 @@ def load_start(start_from: str) -> Recognizer | None:
         if not epoch.isdecimal() or int(epoch) not in models:
             has = f"it has those of the epochs {sorted(models)}" if models else "it has none (see checkpoints=registry)"
             raise InputError(f"start_from: the run {run_id!r} has no checkpoint of the epoch {epoch!r}; {has}")
-        return registry.load_recognizer_of(f"models:/{models[int(epoch)]}")
+        return registry.load_logged_recognizer(models[int(epoch)])
     return registry.load_recognizer(registry.find_version(start_from, parameter="start_from"))
 
 
@@ -225,13 +225,13 @@ def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
 
     If another training promotes its own version meanwhile, that is the one to compare with.
     """
-    cers = {run.version.version: run.metrics["val_cer"] for run in runs}
-    best = min((run.version for run in runs), key=lambda version: (cers[version.version], int(version.version)))
-    best_cer, promoted = cers[best.version], False
+    cers = {int(run.version.version): run.metrics["val_cer"] for run in runs}
+    best = min((run.version for run in runs), key=lambda version: (cers[int(version.version)], int(version.version)))
+    best_cer, promoted = cers[int(best.version)], False
     while not promoted:
         before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.sources)}"
         if before:
-            cer = cers.get(before.version) or validation_cer(before, data)
+            cer = cers[int(before.version)] if int(before.version) in cers else validation_cer(before, data)
             if (cer, int(before.version)) <= (best_cer, int(best.version)):
                 best = before
                 break

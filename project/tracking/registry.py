@@ -178,14 +178,17 @@ def check_version(version: ModelVersion) -> None:
 def load_recognizer(version: ModelVersion) -> Recognizer:
     """Return the recogniser of a registered version. Raise InputError if it has none."""
     check_version(version)
-    return load_recognizer_of(version_uri(version))
+    return _download_recognizer(version_uri(version))
 
 
-def load_recognizer_of(model_uri: str) -> Recognizer:
-    """Return the recogniser of a model that MLflow has, by its address there."""
+def load_logged_recognizer(model_id: str) -> Recognizer:
+    """Return the recogniser of a logged model that need not be registered."""
+    return _download_recognizer(MlflowClient().get_logged_model(model_id).artifact_location)
+
+
+def _download_recognizer(model: str) -> Recognizer:
     with tempfile.TemporaryDirectory() as folder:
-        uri = f"{model_uri}/artifacts/recognizer"
-        return Recognizer.load(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        return Recognizer.load(mlflow.artifacts.download_artifacts(f"{model}/artifacts/recognizer", dst_path=folder))
 
 
 def checkpoints_of(run_id: str) -> dict[int, str]:
