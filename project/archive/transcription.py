@@ -22,6 +22,7 @@ from tqdm import tqdm
 from project.archive.page_files import PageFiles
 from project.atomic import check_outside, replaced
 from project.data import sources
+from project.data.folders import count_pictures
 from project.data.rows import Row, batched
 from project.errors import InputError
 from project.pages.line_or_page import decode
@@ -30,6 +31,7 @@ from project.pages.page_xml import points
 from project.pages.reading import read_page
 from project.recognition.picture_file import PageOf
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
+from project.recognition.turns import View, transcribe_views, views
 
 SCHEMA = pa.schema(
     {
@@ -129,8 +131,8 @@ def transcribe(
     images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`.
     """
     known = read_keys(parts)
-    total = sum(1 for _ in pictures_of(images)) if sources.is_picture_folder(images) else None
-    pictures = tqdm(pictures_of(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
+    total = count_pictures(Path(images)) if sources.is_picture_folder(images) else None
+    pictures = tqdm(stream_pictures(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
     unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(pictures, CHUNK_LINES))
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
@@ -145,8 +147,8 @@ def transcribe(
             pq.write_table(pa.concat_tables(tables), path)
 
 
-def pictures_of(images: str) -> Iterator[Row]:
-    """The pictures one by one, labelled or not."""
+def stream_pictures(images: str) -> Iterator[Row]:
+    """Yield the pictures one by one, labelled or not."""
     return sources.stream_rows(images, labelled=False)
 
 
@@ -165,10 +167,13 @@ def read(
     Pages are decoded one by one; of lines only their line images are kept until they are read together.
     """
     lines: list[dict] = []
-    pending, line_images = [], []  # rows of the table whose line images are to be read
+    pending: list[dict] = []  # rows of the table whose lines are to be read
+    lines_to_read: list[list[View]] = []
     for row in rows:
         known = {"source": row.source, "page": _page_number(row), "model_version": model_version}
         try:
+            if row.image is None:
+                raise InputError(row.error)
             pixels, size = decode(row.image, layout)
             if size:
                 page = read_page(pixels, recognizer, size=size)
@@ -176,12 +181,12 @@ def read(
                 if page_files:
                     page_files.write(page, row)
                 continue
-            line_images.append(recognizer.line_image(pixels))
+            lines_to_read.append(views(pixels, recognizer.height))
             pending.append(known)
         except InputError as error:
             known["error"] = str(error)
         lines.append(known)
-    for line, reading in zip(pending, recognizer.transcribe(line_images), strict=True):
+    for line, (reading, _) in zip(pending, transcribe_views(recognizer, lines_to_read), strict=True):
         line |= {"text": reading.text, "confidence": reading.confidence}
     return pa.Table.from_pylist(lines, SCHEMA)
 

@@ -1,7 +1,6 @@
 """The model `handwriting_reader`: encoded pictures in, texts out. A version is loaded by `model_script`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import mlflow
 import numpy as np
@@ -13,24 +12,17 @@ from mlflow.pyfunc import PythonModelContext
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
-from project.pages.reading import read_page, word_spans
+from project.pages.reading import find_lines, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
-from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
+from project.recognition.turns import View, transcribe_views, views
 
 CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
-MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
-COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
+MAX_LINES = 500  # of a page: more takes minutes, and a server must come to an end
+MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # likewise, for a line
+COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "turn", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
-
-
-class SingleLine(NamedTuple):
-    """A picture of one line that is to be read: its (H, W), its line image, and where that lies in it."""
-
-    shape: tuple[int, int]
-    line_image: np.ndarray  # uint8 (1, height, W')
-    placement: Placement
 
 
 class HandwritingReader(mlflow.pyfunc.PythonModel):
@@ -76,32 +68,32 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`. Pages are read one by one, when their rows are
     asked for, and lines that follow each other together.
     """
-    pending: list[tuple[dict, SingleLine | None]] = []  # rows to come, and what is to be read for them
+    pending: list[tuple[dict, list[View]]] = []  # rows to come, and the views of the line that is to be read for each
     for picture in pictures:
-        row, line = empty_row(), None
+        row, line = empty_row(), []
         try:
             pixels, size = decode(picture_bytes(picture), layout)
             if size:
-                yield from read_lines(recognizer, pending, **params)
+                yield from read_pending(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(read_page(pixels, recognizer, size=size, **params)))
+                row.update(page_row(pixels, size, recognizer, **params))
             else:
-                line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
+                line = views(pixels, recognizer.height)
         except InputError as error:
             row["error"] = str(error)
         pending.append((row, line))
         if len(pending) == CHUNK_LINES:
-            yield from read_lines(recognizer, pending, **params)
+            yield from read_pending(recognizer, pending, **params)
             pending = []
-    yield from read_lines(recognizer, pending, **params)
+    yield from read_pending(recognizer, pending, **params)
 
 
-def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
+def read_pending(recognizer: Recognizer, pending: list[tuple[dict, list[View]]], **params) -> list[dict]:
     """Read the lines together; return all rows, those of the lines filled in."""
     lines = [(row, line) for row, line in pending if line]
-    readings = recognizer.transcribe([line.line_image for _, line in lines], **params)
-    for (row, line), reading in zip(lines, readings, strict=True):
-        row.update(line_row(reading, line))
+    read = transcribe_views(recognizer, [line for _, line in lines], **params)
+    for (row, _), (reading, view) in zip(lines, read, strict=True):
+        row.update(line_row(reading, view))
     return [row for row, _ in pending]
 
 
@@ -114,23 +106,35 @@ def empty_row() -> dict:
         "alternatives": [],
         "error": "",
         "layout": "",
+        "turn": 0.0,
         "lines": [],
     }
 
 
-def page_row(page: Page) -> dict:
-    """Return what is written on a page: lines, and their text with line breaks; "" where nothing is written."""
+def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, **params) -> dict:
+    """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks; "" if nothing is.
+
+    size: width and height of the file's picture. Raise InputError if there are more than `MAX_LINES`.
+    """
+    layout = find_lines(pixels, recognizer, size)
+    if len(layout.cuts) > MAX_LINES:
+        raise InputError(f"the page has {len(layout.cuts)} lines; at most {MAX_LINES} are read")
+    page = Page(layout.size, layout.turn, tuple(read_lines(layout, recognizer, **params)))
     return {
         "text": page.text,
         "confidence": _rounded(page.confidence),
         "layout": "page",
+        "turn": page.turn % 360,
         "lines": [line_dict(line) for line in page.lines],
     }
 
 
-def line_row(reading: Reading, line: SingleLine) -> dict:
-    """Return what is written in the picture of a line, in px of it."""
-    place, width = line.placement, line.line_image.shape[2]
+def line_row(reading: Reading, view: View) -> dict:
+    """Return what is written in the picture of a line.
+
+    `start` and `stop` of a character are px along the line, outlines px of the picture as it is.
+    """
+    place, width = view.placement, view.line_image.shape[2]
     spans = [
         (place.left + place.scale * one.start, place.left + place.scale * min(one.stop, width))
         for one in reading.characters
@@ -144,17 +148,19 @@ def line_row(reading: Reading, line: SingleLine) -> dict:
         ],
         "alternatives": _alternatives(reading.alternatives),
         "layout": "line",
-        "lines": [line_dict(line_of_picture(reading, spans, line.shape))],
+        "turn": float(view.turn),
+        "lines": [line_dict(line_of_picture(reading, spans, view))],
     }
 
 
-def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shape: tuple[int, int]) -> Line:
-    """Return the line that fills a picture of `shape` (H, W). spans: from where to where each character goes, px."""
-    height, width = shape
+def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], view: View) -> Line:
+    """Return the line that fills a picture. spans: from where to where each character goes along it, px."""
+    height, width = view.shape
 
     def column(start: float, stop: float) -> Outline:
         left, right = round(start), round(stop)
-        return (left, 0), (right, 0), (right, height), (left, height)
+        corners = ((left, 0), (right, 0), (right, height), (left, height))
+        return tuple((round(x), round(y)) for x, y in (view.on_picture(*corner) for corner in corners))
 
     characters = tuple(
         PlacedCharacter(one.text, one.confidence, column(*span))
@@ -164,7 +170,7 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
         Word(
             reading.text[start:stop],
             min(one.confidence for one in characters[start:stop]),
-            column(spans[start][0], spans[stop - 1][1]),
+            column(*span_of(spans[start:stop])),
         )
         for start, stop in word_spans(reading.text)
     )

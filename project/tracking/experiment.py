@@ -14,6 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project.atomic import replaced
 from project.data.dataset import Data, Line
 from project.data.folders import read_text
+from project.data.rows import of_split
 from project.errors import InputError
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.charset import normalize
@@ -77,7 +78,7 @@ def run(
     texts = texts_of(settings, data)
     open_store()
     check_champion()
-    made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
+    made_from = (settings, data.names, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     folder = RunFolder.claim(name, *made_from)
     try:
         earlier = finished(name, folder)
@@ -109,7 +110,7 @@ def run(
             report.log_curves(name, history)
             best = min(history, key=lambda metrics: metrics["val_cer"])
             best_epoch = 1 + history.index(best)
-            tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
+            tags = {"run_name": name, "data": ", ".join(data.names), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
                 tune(run_id, trained, texts, data, start, best_epoch),
@@ -179,7 +180,7 @@ def settings_of(start: Recognizer | None) -> dict[str, Any]:
 
 def texts_of(settings: Settings, data: Data) -> list[str]:
     """Return the texts of the language model: the training transcriptions, and the lines of the user's text file."""
-    texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
+    texts = list(of_split(data.rows, "train")["text"])
     if settings.texts:
         texts += map(normalize, read_text(Path(settings.texts).expanduser()).splitlines())
     return texts
@@ -205,7 +206,7 @@ def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFr
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
-    rows = data.rows[data.rows["split"] == "test"]
+    rows = of_split(data.rows, "test")
     lines, _ = evaluate_rows(registry.load_recognizer(version), rows, images=data.images)
     metrics = {f"test_{name}": value for name, value in error_rates(lines).items()}
     errors = {f"test_{name}": value for name, value in calibration_errors(lines).items()}
@@ -229,7 +230,7 @@ def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
     best = min((run.version for run in runs), key=lambda version: (cers[int(version.version)], int(version.version)))
     best_cer, promoted = cers[int(best.version)], False
     while not promoted:
-        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.sources)}"
+        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.names)}"
         if before:
             cer = cers[int(before.version)] if int(before.version) in cers else validation_cer(before, data)
             if (cer, int(before.version)) <= (best_cer, int(best.version)):

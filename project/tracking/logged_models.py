@@ -35,6 +35,7 @@ READS_LINES = (  # neither torch nor what else a training needs
     "pillow",
     "pillow-heif",
     "pypdfium2",
+    "python-bidi",
     "safetensors",
 )
 READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second
@@ -46,8 +47,9 @@ DESCRIPTIONS = {
     "decodes them.",
     READER_NAME: "Reads a line or a page of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, "
     "WebP; in JSON as base64). Output: `text`, of a page with line breaks, `confidence`, `lines` with their words and "
-    "characters and the places of all in px of the picture, `layout`, and `error` where a picture cannot be read; of a "
-    "line also `characters` and `alternatives`. Parameter `layout`: auto, line or page.",
+    "characters and the places of all in px of the picture, `layout`, `turn` (degrees clockwise until it is upright), "
+    "and `error` where a picture cannot be read; of a line also `characters` and `alternatives`. "
+    "Parameter `layout`: auto, line or page.",
 }
 
 TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
@@ -81,6 +83,7 @@ READER_SIGNATURE = ModelSignature(
             ColSpec(ALTERNATIVES, "alternatives"),
             ColSpec("string", "error"),
             ColSpec("string", "layout"),
+            ColSpec("double", "turn"),
             ColSpec(LINES, "lines"),
         ]
     ),

@@ -33,7 +33,7 @@ SHOWN_LINES = 8  # of the validation split, whose predictions are drawn after ea
 
 def log_inputs(settings: Settings, data: Data) -> None:
     """Log what the run is made from: settings, data sets with their digest, charset, rejected rows, git commit."""
-    mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
+    mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.names)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
     for location in data.locations:
         log_data_set(location, data)
@@ -49,12 +49,17 @@ def log_data_set(location: str, data: Data) -> None:
     for split, context in zip(SPLITS, ("training", "validation", "testing"), strict=True):
         rows = own[own["split"] == split]
         if len(rows):
-            mlflow.log_input(dataset_of(rows, split, data.digest), context=context)
+            mlflow.log_input(dataset_of(rows, split, data.digest, names_of(data)), context=context)
 
 
-def dataset_of(rows: pd.DataFrame, split: str, digest: str) -> PandasDataset:
+def names_of(data: Data) -> dict[str, str]:
+    """Return the name of each data set by its location: `synthetic` has a folder of the cache as its location."""
+    return dict(zip(data.locations, data.names, strict=True))
+
+
+def dataset_of(rows: pd.DataFrame, split: str, digest: str, names: Mapping[str, str]) -> PandasDataset:
     """Return rows of one or more data sets as MLflow logs them: named by the data sets and the split, with where they
-    are, if it is one place and MLflow knows such an address.
+    are, if it is one place and MLflow knows such an address. names: of the data sets, by their locations.
     """
     locations, source = list(rows["data"].unique()), None
     if len(locations) == 1:
@@ -62,7 +67,7 @@ def dataset_of(rows: pd.DataFrame, split: str, digest: str) -> PandasDataset:
         with warnings.catch_warnings(), suppress(MlflowException):
             warnings.filterwarnings("ignore", "The specified dataset source can be")  # MLflow has two names for a file
             source = resolve_dataset_source(path.resolve().as_uri() if path.exists() else locations[0])
-    name = ", ".join(Path(location).name for location in locations)
+    name = ", ".join(Path(names[location]).name for location in locations)
     table = rows[["text", "writer", "split", "source"]]
     return from_pandas(table, source, name=f"{name} {split}", digest=digest)  # type: ignore[arg-type]
 
@@ -106,7 +111,7 @@ def log_validation(run_id: str, version: ModelVersion, data: Data, best_epoch: i
     client, names = mlflow.MlflowClient(), mlflow.get_run(run_id).data.metrics
     history = [metric for name in names for metric in client.get_metric_history(run_id, name)]
     best = [metric for metric in history if metric.step == best_epoch and metric.key.startswith(("val_", "avg_"))]
-    dataset = dataset_of(data.rows.loc[data.lines["validation"].rows], "validation", data.digest)
+    dataset = dataset_of(data.rows.loc[data.lines["validation"].rows], "validation", data.digest, names_of(data))
     log_to_models(run_id, version, {metric.key: metric.value for metric in best}, dataset, best_epoch)
 
 
@@ -117,7 +122,7 @@ def log_test(run_id: str, version: ModelVersion, lines: pd.DataFrame, metrics: d
     if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:
         mlflow.log_table(lines, "test_lines.json")  # it would add to the table
     rows = data.rows[data.rows["split"] == "test"]
-    log_to_models(run_id, version, metrics, dataset_of(rows, "test", data.digest))
+    log_to_models(run_id, version, metrics, dataset_of(rows, "test", data.digest, names_of(data)))
 
 
 def log_to_models(
