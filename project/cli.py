@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from project.errors import InputError
 from project.tracking.mlflow_run import fail_fast
+from project.tracking.store import mark_as_training, open_store
 
 PORT = click.IntRange(1, 65535)
 PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
@@ -47,7 +48,9 @@ def prepare_notebook() -> None:
 
 def detach_from_project_run() -> str | None:
     """Let runs that are started from here on be runs of their own; return the id of that of `mlflow run`, if any."""
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    if experiment_id := os.environ.pop("MLFLOW_EXPERIMENT_ID", None):
+        open_store()
+        mark_as_training(experiment_id)
     return os.environ.pop("MLFLOW_RUN_ID", None)
 
 
