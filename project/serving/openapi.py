@@ -5,7 +5,7 @@ from typing import Any
 from mlflow.models import ModelSignature
 from mlflow.types import TensorSpec
 
-from project.serving.alias import Served
+from project.serving.workers import Served
 
 JSON_TYPES = {"string": "string", "integer": "integer", "long": "integer", "double": "number", "boolean": "boolean"}
 ERRORS = {
