@@ -1,7 +1,9 @@
-"""What all entry points share: checked options, errors in words, a trace in `log.log`, and an exit code."""
+"""What all commands share: options, paths, errors in words, a trace in `log.log`, and an exit code."""
 
+import io
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -11,45 +13,46 @@ from types import FrameType
 
 import click
 import mlflow
+import psutil
 from mlflow.exceptions import MlflowException
 
+from project.errors import InputError
 from project.tracking.mlflow_run import fail_fast
 
 PORT = click.IntRange(1, 65535)
+PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, what `mlflow run` sends, a terminal that is closed
 
 log = logging.getLogger(__name__)
 
 
 def start_log(name: str) -> None:
-    """All that is logged goes to `log.log`, in the working directory; warnings go to stderr too."""
-    warnings = logging.StreamHandler()
+    """Log to `log.log` in the working directory; warnings go to stderr too. Passwords in URIs are masked."""
+    warnings, file = logging.StreamHandler(), logging.FileHandler("log.log", encoding="utf-8")
     warnings.setLevel(logging.WARNING)
-    form = f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(
-        handlers=[logging.FileHandler("log.log"), warnings], level=logging.INFO, format=form, force=True
-    )
+    for handler in (warnings, file):
+        handler.setFormatter(MaskedFormatter(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"))
+    logging.setLogRecordFactory(MaskedRecord)
+    logging.basicConfig(handlers=[file, warnings], level=logging.INFO, force=True)
+    if PASSWORD.search(os.environ.get("MLFLOW_TRACKING_URI", "")):  # MLflow prints the address of each run
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def detach_from_project_run() -> str | None:
-    """Let runs that are started from here on be runs of their own, instead of joining that of `mlflow run`; returns
-    the id of that one, if there is one.
-    """
+    """Let runs that are started from here on be runs of their own; return the id of that of `mlflow run`, if any."""
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     return os.environ.pop("MLFLOW_RUN_ID", None)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """On Ctrl-C the process gets SIGINT, and `mlflow run` sends SIGTERM after it: that is one KeyboardInterrupt, and
-    what follows it is not interrupted again.
-    """
+    """Raise KeyboardInterrupt once: on Ctrl-C the process gets SIGINT, and then SIGTERM from `mlflow run`."""
     for one in ENDING:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def on_termination(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Have `handler` called when we are to end; `nohup` keeps its meaning."""
+    """Call `handler` on SIGINT, SIGTERM and SIGHUP; under `nohup`, SIGHUP stays ignored."""
     for one in ENDING:
         if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, handler)
@@ -58,15 +61,18 @@ def on_termination(handler: Callable[[int, FrameType | None], object]) -> None:
 def run(name: str, command: click.Command) -> None:
     """Run a command with the process's arguments, and exit: 0, 1 after an error, 130 after Ctrl-C or its like.
 
-    An error that the user can mend is one line on stderr; its trace is in the log. Any other shows its trace too.
-    After Ctrl-C the MLflow run of `mlflow run` is KILLED; `mlflow run` itself, if it is there, then makes that FAILED.
+    An error is one line on stderr: what the user can mend, or that it is a bug. Its trace is in the log. After Ctrl-C
+    the MLflow run of `mlflow run` is KILLED; `mlflow run` itself, if it is there, then makes that FAILED.
     """
+    for stream in (sys.stdout, sys.stderr):  # a text that the terminal's encoding lacks is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         start_log(name)
     except OSError as error:
         sys.exit(f"{name}: log.log cannot be written in {Path.cwd()}: {error.strerror}")
     log.info("started: %s", " ".join(sys.argv[1:]))
-    run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may let go of it
+    run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may detach from it
     on_termination(interrupt)
     try:
         command.main(standalone_mode=False)
@@ -77,16 +83,78 @@ def run(name: str, command: click.Command) -> None:
     except BaseException as error:
         log.info("failed", exc_info=True)
         end_run(run_id, "FAILED")
+        if isinstance(error, SystemExit):
+            raise
         if isinstance(error, click.ClickException):
             sys.exit(f"{name}: {error.format_message()}")
-        if isinstance(error, (ValueError, OSError, MlflowException)):
-            sys.exit(f"{name}: {error}")
-        raise
+        if isinstance(error, (InputError, OSError, MlflowException)):
+            sys.exit(mask_passwords(f"{name}: {error}"))
+        trace = Path("log.log").resolve()
+        sys.exit(mask_passwords(f"{name}: this is a bug: {type(error).__name__}: {error}; its trace is in {trace}"))
     log.info("finished")
 
 
+def mask_passwords(text: str) -> str:
+    """Return a text with *** for the password of each URI (user:password@host) in it."""
+    return PASSWORD.sub(r"\1***@", text)
+
+
+class MaskedRecord(logging.LogRecord):
+    """A log record without passwords, whoever logs it."""
+
+    def getMessage(self) -> str:
+        return mask_passwords(super().getMessage())
+
+
+class MaskedFormatter(logging.Formatter):
+    """Format traces without passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_passwords(super().format(record))
+
+
+def caller_folder() -> Path:
+    """Return the folder in which the command was typed: `mlflow run` runs commands in that of the project."""
+    for process in psutil.Process().parents():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if "run" in words and "mlflow" in map(os.path.basename, words):
+                return Path(process.cwd())
+    return Path.cwd()
+
+
+def full_path(path: str) -> str:
+    """Return a path that a parameter names in full, from the folder in which the command was typed; "" stays ""."""
+    return os.path.normpath(caller_folder() / Path(path).expanduser()) if path else ""
+
+
+def full_data(data: str) -> str:
+    """Return the data sets that a parameter names, each path in full if there is such a path; see `full_path`."""
+    names = [data] if Path(full_path(data)).exists() else data.split(",")
+    full = [full_path(name.strip()) for name in names]
+    return ",".join(path if path and Path(path).exists() else name for name, path in zip(names, full, strict=True))
+
+
+class FullPath(click.ParamType):
+    """A path, see `full_path`."""
+
+    name = "path"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return full_path(value)
+
+
+class Data(click.ParamType):
+    """One or more data sets, see `full_data`."""
+
+    name = "data"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return full_data(value)
+
+
 def invocations(host: str, port: int) -> str:
-    """The URL at which a served model reads; an IPv6 address stands in brackets."""
+    """Return the URL at which a served model reads; an IPv6 address is put in brackets."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/invocations"
 
 

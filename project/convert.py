@@ -146,16 +146,15 @@ def split_table(rows: pd.DataFrame, origins: dict[str, str]) -> str:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set in any form that project/dataset knows.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.option("--data", type=cli.Data(), required=True, help="A data set in any form that project/dataset knows.")
+@click.option("--output", required=True, type=cli.FullPath(), help="A folder that is not there yet.")
 @click.option("--seed", required=True, type=click.IntRange(0), help="Of the splits that are held out.")
-def main(data: str, output: Path, seed: int) -> None:
-    output = output.expanduser()
-    counts = convert(data, output, seed)
+def main(data: str, output: str, seed: int) -> None:
+    counts = convert(data, Path(output), seed)
     mlflow.log_metrics(counts)
     for name in ("README.md", "rejected_rows.csv", "leaks.csv"):
-        mlflow.log_artifact(str(output / name))
-    print((output / "README.md").read_text("utf-8"))
+        mlflow.log_artifact(str(Path(output, name)))
+    print(Path(output, "README.md").read_text("utf-8"))
     print(json.dumps(counts))
 
 

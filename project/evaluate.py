@@ -28,7 +28,10 @@ def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]
 
 @click.command()
 @click.option(
-    "--data", required=True, help="As in project/dataset: its test split, or all that it has where none is given."
+    "--data",
+    type=cli.Data(),
+    required=True,
+    help="As in project/dataset: its test split, or all that it has where none is given.",
 )
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))

@@ -1,10 +1,13 @@
 """Entry point `poster`: POST `project/text_image.json`, or a picture, with curl -> `project/prediction.json`."""
 
 import base64
+import ipaddress
 import json
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import mlflow
@@ -12,13 +15,20 @@ import mlflow
 from project import cli
 from project.atomic import replaced
 from project.errors import InputError
-from project.handover import PREDICTION, TEXT_IMAGE, keep_transcription, kept_transcription, transcription_of
+from project.handover import (
+    PREDICTION,
+    TEXT_IMAGE,
+    check_kept,
+    keep_transcription,
+    kept_transcription,
+    transcription_of,
+)
 
-PATIENCE = 120  # seconds for an answer
+TIMEOUT = 120  # seconds for an answer
 
 
 def check_body(path: Path) -> None:
-    """ValueError if `path` is not what `sampler` writes: JSON with a list under `inputs`."""
+    """Raise InputError if `path` is not what `sampler` writes: JSON with a list under `inputs`."""
     try:
         inputs = json.loads(path.read_text("utf-8"))["inputs"]
     except FileNotFoundError:
@@ -30,7 +40,7 @@ def check_body(path: Path) -> None:
 
 
 def picture_body(picture: Path) -> str:
-    """What `handwriting_reader` takes: the picture's file as it is, in base64. ValueError if there is no such file."""
+    """Return the body for `handwriting_reader`: the picture's file, in base64. Raise InputError if there is none."""
     try:
         encoded = base64.b64encode(picture.read_bytes()).decode()
     except OSError as error:
@@ -38,16 +48,30 @@ def picture_body(picture: Path) -> str:
     return json.dumps({"dataframe_split": {"columns": ["image"], "data": [[encoded]]}})
 
 
-def post(url: str, body: Path, answer: Path) -> str:
-    """Send the file `body`, write what comes back to `answer`; returns in words what it is.
+def is_local(url: str) -> bool:
+    """Return whether a URL means this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return host == "localhost"
 
-    ValueError if it is not status 200 with predictions: log-probs (N, T, C), or a row for a picture that was read.
+
+def post(url: str, body: Path, answer: Path) -> str:
+    """Send the file `body`, write what comes back to `answer`, and return in words what it is.
+
+    The user's own settings of curl are not read, and an address of this machine is not looked for behind a proxy. Raise
+    InputError if the answer is not status 200 with predictions: log-probs (N, T, C), or a row for a picture.
     """
-    curl = ["curl", "-sS", "--fail-with-body", "--max-time", str(PATIENCE), "-H", "Content-Type: application/json"]
-    sent = subprocess.run([*curl, "-d", f"@{body}", "-o", str(answer), url], capture_output=True, text=True)
+    if not shutil.which("curl"):
+        raise InputError("curl is not installed (on Debian: apt install curl), or not on PATH")
+    curl = ["curl", "-q", "-sS", "--max-time", str(TIMEOUT), "-H", "Content-Type: application/json"]
+    curl += ["--noproxy", "*"] if is_local(url) else []
+    curl += ["-d", f"@{body}", "-o", str(answer), "-w", "%{http_code}", url]
+    sent = subprocess.run(curl, capture_output=True, text=True)
     said = answer.read_text("utf-8", errors="replace") if answer.exists() else ""
-    if sent.returncode:
-        raise InputError(f"{url}: {sent.stderr.strip()} {said[:500]}")
+    if sent.returncode or sent.stdout != "200":
+        raise InputError(f"{url}: {sent.stderr.strip() or f'status {sent.stdout}'} {said[:500]}")
     try:
         predictions = json.loads(said)["predictions"]
         if not isinstance(predictions[0], dict):
@@ -65,7 +89,8 @@ def post(url: str, body: Path, answer: Path) -> str:
 @click.option("--host", required=True)
 @click.option("--port", required=True, type=cli.PORT)
 def main(image: str, host: str, port: int) -> None:
-    url, picture = cli.invocations(host, port), Path(image).expanduser()
+    check_kept()
+    url, picture = cli.invocations(host, port), Path(cli.full_path(image))
     with tempfile.TemporaryDirectory() as folder, replaced(PREDICTION) as beside:
         if image:
             body = Path(folder, "body.json")

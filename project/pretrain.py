@@ -55,12 +55,16 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
 
 
 @click.command()
-@click.option("--data", required=True, help="Tables or folders, separated by commas; `synthetic` is one of them.")
+@click.option(
+    "--data", type=cli.Data(), required=True, help="Tables or folders, separated by commas; `synthetic` is one of them."
+)
 @click.option("--synthetic-lines", required=True, type=click.IntRange(10))
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
-@click.option("--texts", default="", help="A text file for the language model, beside the training's texts.")
+@click.option(
+    "--texts", type=cli.FullPath(), default="", help="A text file for the language model, beside the training's texts."
+)
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")
 def main(

@@ -12,7 +12,7 @@ from PIL import Image
 from project import cli
 from project.atomic import replaced
 from project.errors import InputError
-from project.handover import TEXT_IMAGE, keep_transcription, transcription_of
+from project.handover import TEXT_IMAGE, check_kept, keep_transcription, transcription_of
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, TEST_INPUTS
@@ -49,10 +49,11 @@ def line_of_page(pixels: np.ndarray, line: int | None) -> tuple[np.ndarray, int,
 @click.option("--line", required=True, help="Of a page, which line, from 1; empty for the first.")
 @click.option("--seed", required=True, help="Always the same of them for the same seed; empty for chance.")
 def main(image: str, line: str, seed: str) -> None:
+    check_kept()
     if line and not (line.isdecimal() and int(line)):
         raise InputError(f"line: {line!r} is not a number from 1")
     inputs = sorted(TEST_INPUTS.glob("*.png"))
-    path = Path(image).expanduser() if image else random.Random(seed or None).choice(inputs)
+    path = Path(cli.full_path(image)) if image else random.Random(seed or None).choice(inputs)
     pixels, text, place = read_image(path), transcription_of(path), str(path)
     if image:
         pixels, number, count = line_of_page(pixels, int(line) if line else None)

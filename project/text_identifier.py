@@ -10,7 +10,7 @@ import numpy as np
 from project import cli
 from project.errors import InputError
 from project.evaluation import metrics
-from project.handover import PREDICTION, kept_transcription
+from project.handover import PREDICTION, check_kept, kept_transcription
 from project.recognition.decoding import DECODERS, decode
 from project.tracking import registry
 
@@ -48,6 +48,7 @@ def log_probs_of(predictions: list, classes: int) -> np.ndarray:
 @click.option("--model-version", required=True, help="Number, latest, or alias: the version that was served.")
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))
 def main(model_version: str, decoder: str) -> None:
+    check_kept()
     predictions = read_prediction(PREDICTION)
     if isinstance(predictions[0], dict):  # the answer of `handwriting_reader`
         if decoder != "best_path":

@@ -36,10 +36,12 @@ def launch(processes: int) -> None:
 
 
 @click.command()
-@click.option("--data", required=True, help="Data sets as in project/dataset, separated by commas.")
+@click.option("--data", type=cli.Data(), required=True, help="Data sets as in project/dataset, separated by commas.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
-@click.option("--texts", default="", help="A text file for the language model, beside the training's texts.")
+@click.option(
+    "--texts", type=cli.FullPath(), default="", help="A text file for the language model, beside the training's texts."
+)
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
 def main(data: str, epochs: int, start_from: str, texts: str, seed: int, processes: int) -> None:

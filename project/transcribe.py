@@ -49,8 +49,12 @@ def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
 
 
 @click.command()
-@click.option("--images", required=True, help="A folder of pictures of pages or lines, a PDF, or a data set.")
-@click.option("--output", required=True, help="A .parquet or .csv table, or a folder for its parts.")
+@click.option(
+    "--images", type=cli.Data(), required=True, help="A folder of pictures of pages or lines, a PDF, or a data set."
+)
+@click.option(
+    "--output", type=cli.FullPath(), required=True, help="A .parquet or .csv table, or a folder for its parts."
+)
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--layout", required=True, type=click.Choice(LAYOUTS), help="What each picture is.")
 @click.option(
@@ -58,14 +62,19 @@ def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
 )
 @click.option("--engine", required=True, type=click.Choice(["loop", "spark"]))
 @click.option("--master", required=True, help="Where Spark runs: local[2], spark://host:7077, ...")
-@click.option("--review", "table", required=True, help="A .csv table to make of lines for correction, or nothing.")
+@click.option(
+    "--review",
+    "table",
+    type=cli.FullPath(),
+    required=True,
+    help="A .csv table to make of lines for correction, or nothing.",
+)
 @click.option("--review-lines", required=True, type=click.IntRange(1))
 @click.option("--review-by", required=True, type=click.Choice(["confidence", "chance", "page"]))
 def main(
     images: str, output: str, model_version: str, layout: str, pages: str, engine: str, master: str,
     table: str, review_lines: int, review_by: str,
 ) -> None:  # fmt: skip
-    output, table = (str(Path(path).expanduser()) if path else "" for path in (output, table))
     if not sources.exists(images):
         raise InputError(f"images: {images} does not exist; it is a folder of pictures, a PDF, or a data set")
     parts = transcription.parts_of(output, images)
