@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from project import cli, handover
-from project.errors import InputError
+from project import handover
+from project.errors import InputError, mask_passwords
 from project.poster import is_local
 from tests.conftest import ROOT
 
@@ -57,12 +57,13 @@ def test_a_text_that_the_terminal_cannot_print_is_printed_with_marks(tmp_path):
     ("uri", "masked"),
     [
         ("https://u:p%40x@host:8080/a", "https://u:***@host:8080/a"),
+        ("https://u:p@x@host:8080/a", "https://u:***@host:8080/a"),
         ("https://host:8080/a@b", "https://host:8080/a@b"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
     ],
 )
 def test_only_passwords_are_masked(uri, masked):
-    assert cli.mask_passwords(f"at {uri}") == f"at {masked}"
+    assert mask_passwords(f"at {uri}") == f"at {masked}"
 
 
 def test_paths_are_of_the_folder_in_which_the_command_was_typed(tmp_path):

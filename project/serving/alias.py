@@ -32,18 +32,19 @@ log = logging.getLogger(__name__)
 
 async def follow(front: "Dispatcher") -> None:
     """Look at the registry every `INTERVAL` seconds, and change over when the alias means another version."""
-    answers, retry = True, {}  # whether the registry answered last; version -> when it may be tried again, s
+    reachable = True  # is the registry
+    retry: dict[str, float] = {}  # version -> when it may be tried again, s
     while True:
         await asyncio.sleep(INTERVAL)
         served = front.served
         try:
             found = await asyncio.to_thread(MlflowClient().get_model_version_by_alias, served.name, served.alias)
         except Exception as error:  # HTTP, SQL: whatever the store raises, what is served goes on
-            if answers:
+            if reachable:
                 log.warning("the registry does not say which version is %s: %s", served.alias, mask_passwords(error))
-            answers = False
+            reachable = False
             continue
-        answers, version = True, str(found.version)
+        reachable, version = True, str(found.version)
         if version == served.version:
             served.refused = ""
         elif time.monotonic() >= retry.get(version, 0):

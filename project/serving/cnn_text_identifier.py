@@ -4,14 +4,14 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
 from project.recognition.recognizer import Recognizer
 from project.serving.tensors import pad_to_lists, split_pixels
 
 
-class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
+class CnnTextIdentifier(PythonModel):
     """Pixel values (N, 1, H, W) in, log-probs (N, T, C) out; what cannot be read is answered with status 400."""
 
     def load_context(self, context: PythonModelContext) -> None:

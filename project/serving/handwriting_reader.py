@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
@@ -33,7 +33,7 @@ class SingleLine(NamedTuple):
     placement: Placement
 
 
-class HandwritingReader(mlflow.pyfunc.PythonModel):
+class HandwritingReader(PythonModel):
     """Read encoded pictures of lines or pages, in the column `image`, into a table of what is written: `COLUMNS`.
 
     A picture that cannot be read spoils no other: its text is empty, its confidence 0, and `error` says why; elsewhere

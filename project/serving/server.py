@@ -217,13 +217,15 @@ class Dispatcher:
             raise HTTPException(400, "the body ended early") from None
 
 
-async def refuse(request: Request, error: HTTPException) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Answer with what a handler raised: no such path or method, too much, too slow."""
+    assert isinstance(error, HTTPException)
     content = error_body(error.status_code, error.detail, request.state.request_id)
     return Response(content, error.status_code, error.headers, media_type="application/json")
 
 
 async def fail(request: Request, error: Exception) -> Response:
-    """What no handler expected: uvicorn logs it."""
+    """Answer what no handler expected; uvicorn logs it."""
     content = error_body(500, "the server failed; its log says why", request.state.request_id)
     return Response(content, 500, media_type="application/json")
 
@@ -252,9 +254,9 @@ def app() -> AccessLog:
 
 
 class TimeoutProtocol(H11Protocol):
-    """uvicorn's connection, with an end to its patience, and with JSON where a request is not HTTP."""
+    """uvicorn's connection, with a time limit for the client, and with JSON where a request is not HTTP."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.schedule_check()
 
