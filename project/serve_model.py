@@ -114,6 +114,7 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
         settings = {MODEL: model, WORKERS: str(workers), WEB_PAGE: str(int(web_page)), NAME: model_name}
         settings |= {VERSION: str(version.version), ALIAS: model_version if is_alias(model_version) else ""}
         settings["TMPDIR"] = folder  # what the server leaves, however it ends, goes with the folder
+        settings["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # its output is a log
         code = serve(model, listener, settings, parent)
     if code not in (0, *(-one for one in cli.ENDING)):
         raise InputError(f"the server ended with code {code}; what it printed above says why")
