@@ -9,21 +9,23 @@ import pandas as pd
 from project import cli
 from project.data import sources
 from project.data.line_cache import LineImages, line_images
+from project.data.rows import of_split
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
 from project.tracking import registry
 
 
 def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]:
-    """The rows of a data set that are marked `test`, or all where none is, with their line images, and which of the two
-    it was ("test" or "all"). No picture is in memory.
+    """Return the rows of a data set that are marked `test`, or all where none is, and their line images.
+
+    The third is which of the two it was, "test" or "all". No picture is in memory.
     """
     rows, split = sources.scan_rows(data), "all"
-    marked = rows["split"] == "test"
-    if marked.any():
-        rows, split = rows[marked].reset_index(drop=True), "test"
-    pictures = (row.image for row in sources.stream_rows(data) if split in ("all", row.split))
-    return rows, line_images(pictures, rows["picture"], height), split
+    marked = of_split(rows, "test")
+    if len(marked):
+        rows, split = marked.reset_index(drop=True), "test"
+    streamed = (row for row in sources.stream_rows(data) if split in ("all", row.split))
+    return rows, line_images(streamed, rows["fingerprint"], height), split
 
 
 @click.command()

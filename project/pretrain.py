@@ -10,6 +10,7 @@ from project import cli
 from project.atomic import replaced
 from project.data import sources
 from project.data.dataset import Data, load_data
+from project.data.rows import of_split
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
 from project.recognition.recognizer import Recognizer
@@ -41,7 +42,7 @@ def figures_by_set(decoder: str, lines: pd.DataFrame, data_of: dict[str, str]) -
 
 def write_card(folder: Path, data: Data) -> pd.DataFrame:
     """Measure the base model in `folder` on the test splits; return the table, which becomes the end of its card."""
-    recognizer, rows = Recognizer.load(folder), data.rows[data.rows["split"] == "test"]
+    recognizer, rows = Recognizer.load(folder), of_split(data.rows, "test")
     data_of = dict(zip(rows["source"], rows["data"], strict=True))
     figures = pd.concat(
         figures_by_set(decoder, evaluate_rows(recognizer, rows, decoder, data.images)[0], data_of)

@@ -26,22 +26,19 @@ def shrink(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
 
 
-def line_of_page(pixels: np.ndarray, line: int | None) -> tuple[np.ndarray, int, int]:
-    """Return the picture of a line of a page, uint8 (H, W), its number, and how many lines the page has.
+def lines_of(path: Path) -> list[np.ndarray]:
+    """Return the pictures, uint8 (H, W) each, of the lines of a page in reading order; of a line's picture, itself.
 
-    line: which, from 1 in reading order; None takes the first. A picture of one line comes back as it is.
-    InputError if the page has no such line, or none.
+    Raise InputError if the page has none.
     """
-    from project.pages.reading import find_lines, is_page  # here, for it imports OpenCV
+    from project.pages.line_or_page import decode  # here, for it imports OpenCV, which the test inputs do not need
+    from project.pages.reading import find_lines
 
-    if not is_page(pixels):
-        lines = [pixels]
-    elif not (lines := find_lines(pixels, Recognizer.load(BASE)).pictures):
+    pixels, size = decode(path, "auto")
+    lines = find_lines(pixels, Recognizer.load(BASE)).pictures if size else [pixels]
+    if not lines:
         raise InputError("image: no writing was found on this page")
-    number = line or 1
-    if number > len(lines):
-        raise InputError(f"line: {number} is not on this page; it has {len(lines)} lines")
-    return lines[number - 1], number, len(lines)
+    return lines
 
 
 @click.command()
@@ -54,13 +51,15 @@ def main(image: str, line: str, seed: str) -> None:
         raise InputError(f"line: {line!r} is not a number from 1")
     inputs = sorted(TEST_INPUTS.glob("*.png"))
     path = Path(cli.full_path(image)) if image else random.Random(seed or None).choice(inputs)
-    pixels, text, place = read_image(path), transcription_of(path), str(path)
-    if image:
-        pixels, number, count = line_of_page(pixels, int(line) if line else None)
-        if count > 1:
-            text, place = "", f"{path}, line {number} of {count}"
-            print(f"{path} is a page with {count} lines; -P line=1 to {count} takes one")
-    pixels = shrink(pixels)  # uint8 (H, W)
+    lines = lines_of(path) if image else [read_image(path)]
+    number = int(line or 1)
+    if number > len(lines):
+        raise InputError(f"line: {number} is not on this page; it has {len(lines)} lines")
+    text, place = transcription_of(path), str(path)
+    if len(lines) > 1:
+        text, place = "", f"{path}, line {number} of {len(lines)}"
+        print(f"{path} is a page with {len(lines)} lines; -P line=1 to {len(lines)} takes one")
+    pixels = shrink(lines[number - 1])  # uint8 (H, W)
     with replaced(TEXT_IMAGE) as beside:
         beside.write_text(json.dumps({"inputs": pixels[None, None].tolist()}, separators=(",", ":")))  # (1, 1, H, W)
     keep_transcription(TEXT_IMAGE, text)

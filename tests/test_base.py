@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project.data import sources
+from project.data.rows import of_split
 from project.evaluation.metrics import cer
 from project.evaluation.scoring import error_rates, evaluate_rows
 from project.handover import transcription_of
@@ -18,6 +18,7 @@ from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, TEST_INPUTS
 from tests.conftest import ROOT
 from tests.data.test_dataset import REAL_DATA
+from tests.rows import read_rows
 
 LINE = TEST_INPUTS / "indie-flower-7.png"
 
@@ -95,8 +96,8 @@ def test_a_picture_of_any_size_gives_a_text_or_an_error_in_words(base, size):
 def test_it_reads_real_hands(base, name):
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real handwriting at {REAL_DATA}")
-    rows = sources.read_rows(REAL_DATA / name)
-    lines, _ = evaluate_rows(base, rows[rows["split"] == "validation"].head(100))
+    rows = read_rows(REAL_DATA / name)
+    lines, _ = evaluate_rows(base, of_split(rows, "validation").head(100))
     assert error_rates(lines)["cer"] < 0.3
 
 

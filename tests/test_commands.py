@@ -17,6 +17,7 @@ import pytest
 from mlflow.exceptions import ExecutionException
 from PIL import Image
 
+from project.data.page_xml import read_pages
 from project.recognition.decoding import decode
 from project.recognition.image import read_image
 from project.tracking import registry
@@ -103,6 +104,17 @@ def test_the_sampler_takes_any_line_by_chance_and_the_same_for_a_seed(run):
     pictures = {run("sampler", seed="3")[0].data.tags["picture"] for _ in range(2)}
     assert len(pictures) == 1
     assert run("sampler")[0].info.status == "FINISHED"
+
+
+def test_the_sampler_says_how_many_lines_a_page_has_and_takes_the_one_that_is_asked_for(run, checkout):
+    letter = checkout / "project/figures/letter.jpg"
+    sampled, printed = run("sampler", image=str(letter), line=4)
+    assert f"{letter} is a page with 15 lines" in printed
+    assert sampled.data.tags["picture"] == f"{letter}, line 4 of 15"
+    line = read_image(artifact(sampled, "text_image.png"))
+    recognizer = registry.load_recognizer(registry.find_version("base"))
+    assert "breakfast" in recognizer.read([recognizer.line_image(line)], "beam")[0]
+    fails(run, "line: 16 is not on this page; it has 15 lines", "sampler", image=str(letter), line=16)
 
 
 def test_a_text_image_made_by_hand_is_sent_and_no_old_transcription_is_taken_for_its_own(run, posted, served, checkout):
@@ -248,6 +260,19 @@ def test_transcribe_reads_a_folder_hands_out_the_least_certain_lines_and_reads_w
     assert len(chosen) == 3
     read = pd.read_csv(output)
     assert chosen < set(read.loc[read["error"].isna(), "source"]) - before
+
+
+def test_transcribe_reads_a_page_writes_its_file_and_hands_it_out_whole(run, checkout, tmp_path):
+    letter, review = checkout / "project/figures/letter.jpg", tmp_path / "day 1.csv"
+    parameters = {"images": str(letter), "output": str(tmp_path / "read.csv"), "model_version": "base"}
+    ran, printed = run("transcribe", **parameters, pages="page", review=str(review), review_lines=1, review_by="page")
+    assert ran.data.metrics["lines"] == 15
+    assert f"15 lines to correct: {review.with_suffix('.html')}" in printed
+    read = pd.read_csv(tmp_path / "read.csv")
+    assert list(read["line"]) == list(range(1, 16))
+    assert [row.text for row in read_pages(tmp_path / "read.pages")] == list(read["text"])
+    parameters |= {"pages": "alto", "engine": "spark"}
+    fails(run, "pages: alto files are written with engine=loop only", "transcribe", **parameters)
 
 
 def test_transcribe_on_spark_says_the_same(run, checkout, tmp_path):

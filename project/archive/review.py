@@ -89,9 +89,9 @@ def save_pictures(images: str, lines: pd.DataFrame, folder: Path, recognizer: Re
     """
     wanted = dict(tuple(lines.groupby("source")))
     sizes: dict[str, tuple[int, int]] = {}
-    for row in tqdm(transcription.pictures_of(images), desc="finding pictures", leave=False, mininterval=1):
+    for row in tqdm(transcription.stream_pictures(images), desc="finding pictures", leave=False, mininterval=1):
         own = wanted.pop(row.source, None)
-        if own is None:
+        if own is None or row.image is None:
             continue
         is_page = own["line"].notna().all()
         with suppress(InputError):

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from project.archive.page_files import PageFiles
 from project.atomic import check_outside, replaced
 from project.data import sources
+from project.data.folders import count_pictures
 from project.data.rows import Row, batched
 from project.errors import InputError
 from project.pages.line_or_page import decode
@@ -129,8 +130,8 @@ def transcribe(
     images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`.
     """
     known = read_keys(parts)
-    total = sum(1 for _ in pictures_of(images)) if sources.is_picture_folder(images) else None
-    pictures = tqdm(pictures_of(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
+    total = count_pictures(Path(images)) if sources.is_picture_folder(images) else None
+    pictures = tqdm(stream_pictures(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
     unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(pictures, CHUNK_LINES))
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
@@ -145,8 +146,8 @@ def transcribe(
             pq.write_table(pa.concat_tables(tables), path)
 
 
-def pictures_of(images: str) -> Iterator[Row]:
-    """The pictures one by one, labelled or not."""
+def stream_pictures(images: str) -> Iterator[Row]:
+    """Yield the pictures one by one, labelled or not."""
     return sources.stream_rows(images, labelled=False)
 
 
@@ -169,6 +170,8 @@ def read(
     for row in rows:
         known = {"source": row.source, "page": _page_number(row), "model_version": model_version}
         try:
+            if row.image is None:
+                raise InputError(row.error)
             pixels, size = decode(row.image, layout)
             if size:
                 page = read_page(pixels, recognizer, size=size)

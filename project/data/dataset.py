@@ -10,7 +10,7 @@ import pandas as pd
 
 from project.data import sources, synthetic
 from project.data.line_cache import LineImages, line_images
-from project.data.rows import SPLITS
+from project.data.rows import SPLITS, Row, of_split
 from project.data.splits import digest_rows, find_leaks
 from project.errors import InputError
 from project.recognition.batch import frames_of
@@ -29,8 +29,9 @@ class Line:
 
 
 class Lines(Sequence[Line]):
-    """Rows of a data set as lines, each read from the store when it is asked for. `rows` is which they are,
-    `widths` (N,) are theirs, in px, and `lengths` (N,) those of their texts.
+    """Rows of a data set as lines, each read from the cache when it is asked for.
+
+    `rows` is which they are, `widths` (N,) are theirs, in px, and `lengths` (N,) those of their texts.
     """
 
     def __init__(self, images: LineImages, texts: pd.Series, charset: Charset):
@@ -42,18 +43,19 @@ class Lines(Sequence[Line]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    def __getitem__(self, index: int) -> Line:
+    def __getitem__(self, index: int) -> Line:  # type: ignore[override]
         text = self._texts.iloc[index]
         return Line(self._images[self.rows[index]], text, self._charset.encode(text))
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set that is ready to train on: its rows, their line images by the index of `rows`, and those that can
-    be learnt from as lines, by split.
+    """A data set that is ready to train on.
+
+    Its rows, their line images by the index of `rows`, and those that can be learnt from as lines, by split.
     """
 
-    sources: tuple[str, ...]
+    names: tuple[str, ...]
     locations: tuple[str, ...]
     rows: pd.DataFrame
     digest: str
@@ -64,79 +66,77 @@ class Data:
     leaks: pd.DataFrame
 
     def at_height(self, chosen: pd.Index, height: int) -> tuple[pd.DataFrame, LineImages]:
-        """Some of the rows, by their index in `rows`, with line images of that height by the index they have now."""
+        """Return some of the rows, by their index in `rows`, with line images of that height by their new index."""
         rows = self.rows.loc[chosen]
         if height == self.images.height:
             return rows, self.images
-        pictures = (picture for row, picture in enumerate(pictures_of(self.locations)) if row in chosen)
-        return rows.reset_index(drop=True), line_images(pictures, rows["picture"], height)
+        streamed = (row for index, row in enumerate(stream_all(self.locations)) if index in chosen)
+        return rows.reset_index(drop=True), line_images(streamed, rows["fingerprint"], height)
 
 
 def load_data(
     *data: str, height: int, seed: int, synthetic_lines: Mapping[str, int] = synthetic.LINES, characters: str = ""
 ) -> Data:
-    """Read one or more data sets as one; each is as `dataset` says, or "synthetic" for the embedded default.
+    """Read one or more data sets as one; each is as `sources` says, or "synthetic" for the embedded default.
 
-    The charset is every character of the training transcriptions, and those of `characters`.
+    The charset is every character of the training transcriptions, and those of `characters`. Raise InputError if no
+    row of training or validation can be used.
     """
     locations = [
         str(synthetic.synthesize(None, dict(synthetic_lines), seed)) if one == "synthetic" else one for one in data
     ]
     rows = sources.scan(*locations, seed=seed)
-    texts = rows.loc[rows["split"] == "train", "text"]
+    texts = of_split(rows, "train")["text"]
     if not any(texts):
         raise InputError(f"data: {', '.join(data)}: none of the {len(texts)} training rows has a text")
     charset = Charset.from_texts([*texts, characters])
-    images = line_images(pictures_of(locations), rows["picture"], height)
-    usable = {split: usable_lines(split, rows[rows["split"] == split], images, charset) for split in SPLITS}
+    images = line_images(stream_all(locations), rows["fingerprint"], height)
+    usable = {split: usable_lines(split, of_split(rows, split), images, charset) for split in SPLITS}
     rejected = pd.concat([table for _, table in usable.values()], ignore_index=True)
     if len(rejected):
         log.warning("%d of %d rows cannot be used; the run's rejected_rows.csv lists them", len(rejected), len(rows))
-    leaks = find_leaks(rows, rows["picture"])
+    leaks = find_leaks(rows)
     if len(leaks):
         log.warning(
             "%d rows are in two splits, by picture or by text and writer; the run's leaks.csv lists them", len(leaks)
         )
     lines = {split: lines for split, (lines, _) in usable.items()}
-    return Data(
-        data, tuple(locations), rows, digest_rows(rows, rows["picture"]), charset, images, lines, rejected, leaks
-    )
+    return Data(data, tuple(locations), rows, digest_rows(rows), charset, images, lines, rejected, leaks)
 
 
-def pictures_of(locations: Iterable[str]) -> Iterator:
-    """The pictures of data sets, one by one, as `images.read_image` takes them."""
-    return (row.image for location in locations for row in sources.stream_rows(location))
+def stream_all(locations: Iterable[str]) -> Iterator[Row]:
+    """Yield the rows of data sets, one by one, in the order of `sources.scan`."""
+    return (row for location in locations for row in sources.stream_rows(location))
 
 
 def widths_of(lines: Sequence[Line]) -> np.ndarray:
-    """The width of each line image (N,), in px."""
+    """Return the width of each line image (N,), in px."""
     return lines.widths if isinstance(lines, Lines) else np.array([line.image.shape[2] for line in lines])
 
 
 def lengths_of(lines: Sequence[Line]) -> np.ndarray:
-    """The number of labels of each line (N,)."""
+    """Return the number of labels of each line (N,)."""
     return lines.lengths if isinstance(lines, Lines) else np.array([len(line.labels) for line in lines])
 
 
 def frames_needed(labels: Sequence[int]) -> int:
-    """The shortest T that CTC can align `labels` with: a frame a label, and a blank between repeats."""
+    """Return the shortest T that CTC can align `labels` with: a frame a label, and a blank between repeats."""
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Charset) -> tuple[Lines, pd.DataFrame]:
-    """The rows of a split (see `dataset.scan`) that can be learnt from. images: the line image of each, by its
-    index.
+    """Return the rows of a split (see `sources.scan`) that can be learnt from.
 
-    Returns the lines, and a table `source`, `text`, `reason` of the rows that cannot be used: unreadable
-    picture, empty text, characters outside the charset, fewer frames than CTC needs.
-    ValueError if no row can be used; of `test`, which is read whatever its characters, if none can be read.
+    images: the line image of each, by its index. Returns the lines, and a table `source`, `text`, `reason` of the rows
+    that cannot be used: unreadable picture, empty text, characters outside the charset, fewer frames than CTC needs.
+    Raise InputError if no row can be used; of `test`, which is read whatever its characters, if none can be read.
     """
     usable, rejected = [], []
     for row in rows.itertuples():
         try:
             check(images.width(row.Index), row.text, charset)
             usable.append(row.Index)
-        except ValueError as error:
+        except InputError as error:
             rejected.append((row.source, row.text, str(error)))
     readable = any(row.text and images.widths[row.Index] for row in rows.itertuples())
     if not usable and not (split == "test" and readable):
@@ -148,7 +148,7 @@ def usable_lines(split: str, rows: pd.DataFrame, images: LineImages, charset: Ch
 
 
 def check(width: int, text: str, charset: Charset) -> None:
-    """ValueError says why a line image of `width` px with this text cannot be learnt from."""
+    """Raise InputError if a line image of `width` px with this text cannot be learnt from."""
     if not text:
         raise InputError("the text is empty")
     needed = frames_needed(charset.encode(text))

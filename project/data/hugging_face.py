@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 from project.data.rows import Row
-from project.data.tables import AT_ONCE, COLUMNS, Table, check_columns, rows_of
+from project.data.tables import BATCH_ROWS, COLUMNS, Table, check_columns, rows_of
 from project.errors import InputError
 
 
 def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
-    """The rows of all splits of a data set such as `Teklia/IAM-line`, or of a folder with the same layout.
+    """Yield the rows of all splits of a data set such as `Teklia/IAM-line`, or of a folder with the same layout.
 
-    Where they need not be `labelled`, it may have no column `text`. ValueError if it cannot be loaded, or its columns
-    or splits are not those of a data set.
+    Where they need not be `labelled`, it may have no column `text`. Raise InputError if it cannot be loaded, or its
+    columns or splits are not those of a data set.
     """
     import datasets  # takes a second, and no other format needs it
 
@@ -29,5 +29,5 @@ def read_hub(name: str, labelled: bool = True) -> Iterator[Row]:
             lines = lines.cast_column("image", datasets.Image(decode=False))
         except Exception as error:  # of Arrow, NumPy, the library itself
             raise InputError(f"data: {table.name} has no pictures in its column image: {error}") from error
-        for start in range(0, len(lines), AT_ONCE):
-            yield from rows_of(lines[start : start + AT_ONCE], table, start)
+        for start in range(0, len(lines), BATCH_ROWS):
+            yield from rows_of(lines[start : start + BATCH_ROWS], table, start)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from project.data.rows import SPLITS, Row
 from project.errors import InputError
-from project.recognition.charset import normalize
 
 LIST = re.compile(r"(tr|va|te)(?:ain|l|lid|lidation|st)?(?:set)?\d?\.(?:uttlist|lst|txt)")
 
@@ -26,16 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def lines_file(folder: Path) -> Path | None:
-    """The file of all lines, if this is the IAM database."""
+    """Return the file of all lines, if this is the IAM database."""
     return next((path for path in (folder / "ascii/lines.txt", folder / "lines.txt") if path.is_file()), None)
 
 
 def read_iam(folder: Path) -> Iterator[Row]:
-    """A row for each line of the lists, or each line at all where there are no lists.
+    """Yield a row for each line of the lists, or each line at all where there are no lists.
 
-    ValueError names a row of `lines.txt`, of `forms.txt` or of a list that is not as described above.
+    Raise InputError that names a row of `lines.txt`, of `forms.txt` or of a list that is not as described above.
     """
-    file = lines_file(folder)
+    file = lines_file(folder) or folder / "lines.txt"
     forms = file.with_name("forms.txt")
     writers = {}
     for number, fields in _records(forms):
@@ -52,14 +51,14 @@ def read_iam(folder: Path) -> Iterator[Row]:
             left_out += 1
             continue
         picture = folder / "lines" / form.partition("-")[0] / form / f"{line}.png"
-        text = normalize(fields[8].replace("|", " "))
+        text = fields[8].replace("|", " ")
         yield Row(str(picture), text, writers.get(form, ""), form, split, f"{file}:{number}")
     if left_out:
         log.warning("%d lines of %s are in no split list and left out", left_out, file)
 
 
 def _records(file: Path, maxsplit: int = -1) -> Iterator[tuple[int, list[str]]]:
-    """The number and the fields of each row that is not a comment; none where there is no such file."""
+    """Yield the number and the fields of each row that is not a comment; none where there is no such file."""
     rows = file.read_text("utf-8-sig").splitlines() if file.is_file() else []
     for number, row in enumerate(rows, start=1):
         if row.strip() and not row.startswith("#"):
@@ -67,7 +66,7 @@ def _records(file: Path, maxsplit: int = -1) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lists(folder: Path) -> dict[str, str]:
-    """The split of each form or line that a list names. ValueError if two lists name the same."""
+    """Return the split of each form or line that a list names. Raise InputError if two lists name the same."""
     splits: dict[str, str] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("splits/*")]):
         if not (match := LIST.fullmatch(path.name)):

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import platformdirs
 import safetensors.numpy
 from tqdm import tqdm
 
-from project.atomic import cached_folder
-from project.data.rows import batched
+from project.atomic import cache_home, cached_folder
+from project.data.rows import Row, batched, read_row
 from project.data.splits import fingerprint
 from project.errors import InputError
-from project.recognition import image, line_image, picture_file
+from project.recognition import line_image
 
-AT_ONCE = 25  # pictures that a worker process is sent together
+CHUNK_PICTURES = 25  # that a worker process is sent together
+CODE = (Path(__file__), *sorted(Path(line_image.__file__).parent.glob("*.py")))  # by which line images are made
 
 
 class LineImages:
@@ -39,42 +39,36 @@ class LineImages:
         self._file = (folder / "images").open("rb", buffering=0)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """ValueError says why a row has no line image."""
+        """Raise InputError that says why a row has no line image."""
         width = self.width(row)
         start, stop = self._starts[row : row + 2].tolist()
         pixels = zlib.decompress(os.pread(self._file.fileno(), stop - start, start))  # several threads may read at once
         return np.frombuffer(pixels, np.uint8).reshape(1, self.height, width)
 
     def width(self, row: int) -> int:
-        """ValueError says why a row has no line image."""
+        """Raise InputError that says why a row has no line image."""
         if reason := self._reasons.get(str(row)):
             raise InputError(reason)
         return int(self.widths[row])
 
 
 def line_images(
-    pictures: Iterable, fingerprints: Sequence[str], height: int, folder: str | Path | None = None, jobs: int = -1
+    rows: Iterable[Row], fingerprints: Sequence[str], height: int, folder: str | Path | None = None, jobs: int = -1
 ) -> LineImages:
-    """The line images of `pictures`, each as `images.read_image` takes it; at once if they were made before.
+    """Return the line images of the pictures of `rows`; at once if they were made before.
 
-    fingerprints: the `dataset.fingerprint` of each picture. ValueError, and nothing is kept, if a picture is no longer
-    the one that it was of.
+    fingerprints: the `splits.fingerprint` of each picture. Raise InputError, and keep nothing, if a picture is no
+    longer the one that it was of.
     folder: where line images are kept, a subfolder for each data set and height; None is the user's cache folder.
     jobs: worker processes, -1 for one a core; the line images do not depend on it.
     """
-    told = hashlib.sha256(
-        b"".join(
-            Path(source).read_bytes()
-            for source in (picture_file.__file__, image.__file__, line_image.__file__, __file__)
-        )
-    )
-    for one in fingerprints:
-        told.update(f"{one}\n".encode())
-    folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
-    made = folder / f"lines-{height}-{told.hexdigest()[:16]}"
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in CODE))
+    for known in fingerprints:
+        digest.update(f"{known}\n".encode())
+    made = Path(folder or cache_home()) / f"lines-{height}-{digest.hexdigest()[:16]}"
 
     def make(beside: Path) -> None:
-        write(decode_all(pictures, fingerprints, height, jobs), len(fingerprints), height, beside)
+        write(decode_all(rows, fingerprints, height, jobs), len(fingerprints), height, beside)
 
     return LineImages(cached_folder(made, make))
 
@@ -96,32 +90,35 @@ def write(decoded: Iterable[tuple[bytes, int] | str], count: int, height: int, f
 
 
 def decode_all(
-    pictures: Iterable, fingerprints: Sequence[str], height: int, jobs: int
+    rows: Iterable[Row], fingerprints: Sequence[str], height: int, jobs: int
 ) -> Iterator[tuple[bytes, int] | str]:
-    """`decode` in worker processes, in order; as few pictures are in memory as keep the workers busy."""
+    """Yield what `decode` returns, from worker processes, in order.
+
+    As few pictures are in memory as keep the workers busy.
+    """
     cores = joblib.cpu_count() if jobs == -1 else jobs
     jobs = max(1, min(cores, len(fingerprints) // 250))  # to start a process takes as long as some hundred pictures
-    pairs = itertools.zip_longest(pictures, fingerprints)
-    tasks = (joblib.delayed(decode)(chunk, height) for chunk in batched(pairs, AT_ONCE))
+    pairs = itertools.zip_longest(rows, fingerprints)
+    tasks = (joblib.delayed(decode)(chunk, height) for chunk in batched(pairs, CHUNK_PICTURES))
     return itertools.chain.from_iterable(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks))
 
 
-def decode(pictures: Iterable[tuple], height: int) -> list[tuple[bytes, int] | str]:
-    """The line image of each picture, compressed, and its width; or the reason why there is none.
+def decode(pairs: Iterable[tuple[Row | None, str | None]], height: int) -> list[tuple[bytes, int] | str]:
+    """Return the line image of each picture, compressed, and its width; or the reason why there is none.
 
-    Each comes with its fingerprint. ValueError if it is of another picture, or there is one without the other.
+    Each comes with its fingerprint. Raise InputError if it is of another picture, or there is one without the other.
     """
-    lines = []
-    for picture, known in pictures:
-        if picture is None or fingerprint(picture) != known:
-            why = f": {picture}" if isinstance(picture, ValueError) else ""
+    lines: list[tuple[bytes, int] | str] = []
+    for row, known in pairs:
+        if row is None or fingerprint(row.image) != known:
+            why = f": {row.error}" if row and row.error else ""
             raise InputError(
                 "a picture is not what it was when the data set was first read: it changed, or could not be fetched "
                 f"one of the two times; give the same command again, or `convert` the data set once{why}"
             )
         try:
-            line = line_image.normalize_line(image.read_image(picture), height)
+            line = line_image.normalize_line(read_row(row), height)
             lines.append((zlib.compress(line.tobytes(), 1), line.shape[2]))
-        except ValueError as error:
+        except InputError as error:
             lines.append(str(error))
     return lines

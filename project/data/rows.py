@@ -4,26 +4,48 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
-from project.recognition.image import Region
+import numpy as np
+import pandas as pd
+
+from project.errors import InputError
+from project.recognition.image import Region, read_image
 from project.recognition.picture_file import PageOf
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = dict(zip(SPLITS, SPLITS, strict=True)) | dict.fromkeys(("val", "valid", "dev"), "validation")
 Item = TypeVar("Item")
+Image = bytes | str | PageOf | Region  # what `read_image` takes
 
 
 class Row(NamedTuple):
     """A picture of a line and what is written in it. What a data set does not say is ""."""
 
-    image: bytes | str | PageOf | Region | ValueError  # what `images.read_image` takes: the last says why there is none
+    image: Image | None  # None where there is an error
     text: str  # as `charset.normalize` gives it
     writer: str = ""
     page: str = ""
     split: str = ""  # one of `SPLITS`
     source: str = ""  # where the row stands: "file:number"
+    error: str = ""  # why there is no picture
+    line_type: str = ""  # as PAGE or ALTO names it: "print", "marginalia"
 
 
-def batched(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` rows, or of what else there are many of; the last may be shorter."""
-    rows = iter(rows)
-    return iter(lambda: list(itertools.islice(rows, size)), [])
+def read_row(row: Row) -> np.ndarray:
+    """Decode the picture of a row, also of a table's: uint8 (H, W), 0 black to 255 white.
+
+    Raise InputError that says why there is none.
+    """
+    if row.error or row.image is None:
+        raise InputError(row.error or f"{row.source}: there is no picture")
+    return read_image(row.image)
+
+
+def of_split(rows: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the rows of a split."""
+    return rows[rows["split"] == split]
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items; the last may be shorter."""
+    items = iter(items)
+    return iter(lambda: list(itertools.islice(items, size)), [])

@@ -1,4 +1,4 @@
-"""Where line images and transcriptions come from, and which split each is in.
+"""The door of this package: where line images and transcriptions come from.
 
 A data set is a table with the columns `image`, `text`, and optionally `writer`, `page` and `split`; the other rooms
 make one of what people have. `data`, wherever it is asked for, is one of these:
@@ -9,125 +9,142 @@ make one of what people have. `data`, wherever it is asked for, is one of these:
     FOLDER with ascii/lines.txt      the IAM database                                     iam
     FOLDER with *.gt.txt             pictures of lines with their transcriptions beside   folders
     FOLDER with *.xml                pages in PAGE XML or ALTO                            page_xml
+    picture.png, FOLDER of pictures  without transcriptions, where none are needed        folders
 
-`splits` gives each row a split.
+`rules` says how their texts are taken, and `splits` gives each row a split.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from project.data.folders import PICTURES, has_pairs, read_pairs, read_pictures, rows_of_file
+from project.data.folders import FILES, has_pairs, read_pairs, read_pictures, rows_of_file
 from project.data.hugging_face import read_hub
 from project.data.iam import lines_file, read_iam
 from project.data.page_xml import has_pages, read_pages
 from project.data.rows import Row, batched
+from project.data.rules import Rules, apply_rules
 from project.data.splits import assign_splits, fingerprint
 from project.data.tables import find_tables, read_table, split_named
 from project.errors import InputError
 
 NO_TABLE = "no table train, validation, test or part-* (.parquet, .csv or .tsv)"
-CHUNK = 10_000  # rows that are Python objects at once; a table holds them more densely
+MAX_ROW_OBJECTS = 10_000  # rows that are Python objects at once; a table holds them more densely
+COLUMNS = ["fingerprint", *Row._fields[1:]]  # of a data set without its pictures
 
-
-def read_data_set(*data: str | Path, seed: int = 0) -> pd.DataFrame:
-    """All rows of one or more data sets, each in a split: a column for each field of `Row`, and `data`, which it is.
-
-    A split that none of them gives is held out from `train`, by writer where writers are known, else by page, else by
-    line. ValueError names a path, a column or a split that is not as described above.
-    """
-    rows = _together(read_rows, data)
-    return assign_splits(rows, rows["image"].map(fingerprint), ", ".join(map(str, data)), seed)[0]
+log = logging.getLogger(__name__)
 
 
 def scan(*data: str | Path, seed: int = 0) -> pd.DataFrame:
-    """As `read_data_set`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
-    rows = _together(scan_rows, data)
-    if not len(rows):
-        raise InputError(f"data: {', '.join(map(str, data))}: there are no rows")
-    return assign_splits(rows, rows["picture"], ", ".join(map(str, data)), seed)[0]
+    """Return all rows of one or more data sets without their pictures, each row in a split.
 
-
-def _together(read: Callable[[str | Path], pd.DataFrame], data: Sequence[str | Path]) -> pd.DataFrame:
-    """The rows of data sets. Where there are several, `test.csv` is of the split `test`; alone it may be anything."""
-    tables = [read(one).assign(data=str(one)) for one in data]
-    if len(tables) > 1:
+    Columns: `fingerprint` in place of the image, each other field of `Row`, and `data`, which it is. A split that none
+    of them gives is held out from `train`, by writer where writers are known, else by page, else by line. Raise
+    InputError that names a path, a column or a split that is not as described above.
+    """
+    named = ", ".join(map(str, data))
+    tables = [scan_rows(one).assign(data=str(one)) for one in data]
+    if len(tables) > 1:  # `test.csv` is of the split `test`; alone it may be anything
         for one, rows in zip(data, tables, strict=True):
             rows["split"] = rows["split"].replace("", split_named(str(one)))
-    return pd.concat(tables, ignore_index=True)
+    rows = pd.concat(tables, ignore_index=True)
+    if not len(rows):
+        raise InputError(f"data: {named}: there are no rows")
+    return assign_splits(rows, named, seed)[0]
 
 
 def scan_rows(data: str | Path) -> pd.DataFrame:
-    """As `read_rows`, without a picture in memory: a `picture`, its `fingerprint`, in place of each `image`."""
-    columns = ["picture", *Row._fields[1:]]
-    rows = (row._replace(image=fingerprint(row.image)) for row in _with_bar(stream_rows(data)))
-    tables = [pd.DataFrame(chunk, columns=columns) for chunk in batched(rows, CHUNK)]
-    return pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)
+    """Return the rows of a data set without their pictures, as `scan` does; `split` is "" where it is not given."""
+    counts: Counter = Counter()
+    bar = tqdm(stream_rows(data, counts=counts), desc="finding lines", unit=" lines", leave=False, mininterval=1)
+    rows = (row._replace(image=fingerprint(row.image)) for row in bar)
+    tables = [pd.DataFrame(chunk, columns=COLUMNS) for chunk in batched(rows, MAX_ROW_OBJECTS)]
+    for what, count in counts.items():
+        if not what.startswith("type: "):
+            log.warning("%s: %d texts have %s", data, count, what.removeprefix("mark: "))
+    return pd.concat(tables or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
 
 
-def read_rows(data: str | Path) -> pd.DataFrame:
-    """The rows of a data set as they are: a column for each field of `Row`; `split` is "" where it is not given."""
-    return pd.DataFrame(list(_with_bar(stream_rows(data))), columns=Row._fields)
+def stream_rows(
+    data: str | Path, labelled: bool = True, rules: Rules | None = None, counts: Counter | None = None
+) -> Iterator[Row]:
+    """Yield the rows of a data set one by one, and so their pictures.
 
-
-def _with_bar(rows: Iterator[Row]) -> Iterator[Row]:
-    return tqdm(rows, desc="finding lines", unit=" lines", leave=False, mininterval=1)
-
-
-def stream_rows(data: str | Path, labelled: bool = True) -> Iterator[Row]:
-    """The rows of a data set one by one, and so their pictures. ValueError names what is not as described above.
-
-    Where they need not be `labelled`, a table may have no column `text`, and a folder is any folder of pictures.
+    Where they need not be `labelled`, a table may have no column `text`, and `data` may be any picture or any folder of
+    pictures. rules: how texts are taken; counts: how often something was found in them (see `apply_rules`). Raise
+    InputError that names what is not as described above.
     """
-    data = str(data)
+    rules = rules or Rules()
+    return apply_rules(_read(str(data), labelled, rules.writer), rules, counts)
+
+
+def _read(data: str, labelled: bool, writer: str) -> Iterator[Row]:
     if data.startswith("hf:") and not data.startswith("hf://"):
         return read_hub(data.removeprefix("hf:"), labelled)
     if _is_elsewhere(data):
         return _read_tables(data, labelled)
     path = Path(data).expanduser().resolve()
-    if not labelled and path.is_file() and path.suffix.lower() in PICTURES | {".pdf"}:
-        return rows_of_file(path)
     if not path.exists():
         raise InputError(f"data: {path} does not exist; it is a table (parquet, CSV, TSV) or a folder")
-    kind = _kind(path)
-    if kind == "tables":
-        return _read_tables(str(path), labelled)
-    if kind == "iam":
-        return read_iam(path)
-    if kind == "pages":
-        return read_pages(path)
-    if not labelled:
-        return read_pictures(path)
-    if kind == "pairs":
-        return read_pairs(path)
-    raise InputError(
-        f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside it, "
-        "and no PAGE or ALTO file (.xml)"
-    )
+    if not labelled and path.is_file() and path.suffix.lower() in FILES:
+        return rows_of_file(path)
+    match _kind(path):
+        case "tables":
+            return _read_tables(str(path), labelled)
+        case "iam":
+            return read_iam(path)
+        case "pages":
+            return read_pages(path, labelled, writer)
+        case "pairs" if labelled:
+            return read_pairs(path, writer)
+    if labelled:
+        raise InputError(
+            f"data: {path} holds {NO_TABLE}, no ascii/lines.txt of the IAM database, no picture with a .gt.txt beside "
+            "it, and no PAGE or ALTO file (.xml)"
+        )
+    return read_pictures(path)
+
+
+def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
+    tables = find_tables(data)
+    if not tables:
+        raise InputError(f"data: {data} holds {NO_TABLE}")
+    for table in tables:
+        yield from read_table(table if labelled else table._replace(needed=("image",)))
 
 
 def parse_data(data: str) -> list[str]:
-    """The data sets that a parameter names, separated by commas. ValueError if one of them has no name."""
-    names = [name.strip() for name in data.split(",")]
+    """Return the data sets that a parameter names, separated by commas; the path of one that is there may have commas.
+
+    Raise InputError if one of them has no name.
+    """
+    pieces, names = data.split(","), []
+    while pieces:
+        longest_first = range(len(pieces), 1, -1)
+        count = next((n for n in longest_first if Path(",".join(pieces[:n]).strip()).expanduser().exists()), 1)
+        names.append(",".join(pieces[:count]).strip())
+        del pieces[:count]
     if not all(names):
         raise InputError(f"data: {data!r} names nothing before or after a comma")
     return names
 
 
 def exists(data: str) -> bool:
-    """Whether there is anything, as far as this machine can tell; what is elsewhere is taken to be there."""
+    """Return whether there is anything, as far as this machine can tell; what is elsewhere is taken to be there."""
     return _is_elsewhere(data) or Path(data).expanduser().exists()
 
 
 def _is_elsewhere(data: str) -> bool:
-    """Whether it is an address, the name of a hub's data set, or a pattern: not one path of this machine."""
-    return data.startswith("hf:") or "://" in data or "*" in data
+    """Return whether it is an address, the name of a hub's data set, or a pattern: not one path of this machine."""
+    return (data.startswith("hf:") or "://" in data or "*" in data) and not Path(data).expanduser().exists()
 
 
 def _kind(path: Path) -> str:
-    """What is at a path of this machine: "tables", "iam", "pairs", "pages", or "" for none of these."""
+    """Return what is at a path of this machine: "tables", "iam", "pairs", "pages", or "" for none of these."""
     if path.is_file() or find_tables(str(path)):
         return "tables"
     if lines_file(path):
@@ -138,16 +155,9 @@ def _kind(path: Path) -> str:
 
 
 def is_picture_folder(data: str | Path) -> bool:
-    """Whether `stream_rows` takes its pictures for those of lines: it has no tables, is not the IAM database, and has
-    transcriptions beside its pictures, or no pages.
+    """Return whether `stream_rows` takes each picture in it for a row, where rows need not be labelled.
+
+    It has no tables, is not the IAM database, and has transcriptions beside its pictures, or no pages.
     """
     path = Path(data).expanduser().resolve()
     return path.is_dir() and _kind(path) in ("pairs", "")
-
-
-def _read_tables(data: str, labelled: bool) -> Iterator[Row]:
-    tables = find_tables(data)
-    if not tables:
-        raise InputError(f"data: {data} holds {NO_TABLE}")
-    for table in tables:
-        yield from read_table(table if labelled else table._replace(needed=("image",)))

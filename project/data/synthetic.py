@@ -18,13 +18,12 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from tqdm import tqdm
 
-from project.atomic import cached_folder
+from project.atomic import cache_home, cached_folder
 from project.data import texts
 from project.data.rows import SPLITS
 from project.data.tables import schema
@@ -49,9 +48,9 @@ def synthesize(folder: str | Path | None, lines: dict[str, int], seed: int, jobs
     lines: how many for each split, such as {"train": 6000, "validation": 600, "test": 600}.
     jobs: worker processes, -1 for one a core; the result does not depend on it.
     Returns the subfolder, at once if it was made before.
-    ValueError names an unknown split, a negative count, or a font that is not installed.
+    Raise InputError that names an unknown split, a negative count, or a font that is not installed.
     """
-    folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
+    folder = Path(folder or cache_home())
     made = folder / f"synthetic-{digest(lines, seed)}"
     return cached_folder(made, lambda beside: write_splits(beside, lines, seed, jobs))
 
@@ -67,9 +66,9 @@ def write_splits(folder: Path, lines: dict[str, int], seed: int, jobs: int) -> N
 
 
 def render_line(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
-    """A line image as a line finder cuts it from a page: uint8 (H, W), 0 black to 255 white, H about 64.
+    """Draw a line image as a line finder cuts it from a page: uint8 (H, W), 0 black to 255 white, H about 64.
 
-    font: a package of `FONTS`. ValueError if it is not installed.
+    font: a package of `FONTS`. Raise InputError if it is not installed.
     """
     height = rng.uniform(40, 60)  # px from the top of the ascenders to the foot of the descenders
     ink = write_text(text, font, height, rng)
@@ -79,7 +78,7 @@ def render_line(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def digest(lines: dict[str, int], seed: int) -> str:
-    """16 hex digits of all that the data set depends on."""
+    """Return 16 hex digits of all that the data set depends on."""
     fonts = [font for split in FONTS.values() for font in split if font_files(font)]
     versions = [importlib.metadata.version(package) for package in ("faker", "numpy", "pillow", *fonts)]
     settings = json.dumps([lines, seed, versions], sort_keys=True).encode()
@@ -88,7 +87,7 @@ def digest(lines: dict[str, int], seed: int) -> str:
 
 
 def draw_rows(split: str, written: list[str], seed: int, jobs: int) -> Iterator[dict]:
-    """The rows of a split, in order. joblib's worker processes, unlike multiprocessing's, do not import the
+    """Yield the rows of a split, in order. joblib's worker processes, unlike multiprocessing's, do not import the
     caller's main module: no torch is loaded, and a notebook can call this."""
     cores = joblib.cpu_count() if jobs == -1 else jobs
     jobs = max(1, min(cores, len(written) // 100))  # to start a process takes as long as a hundred lines
@@ -97,7 +96,7 @@ def draw_rows(split: str, written: list[str], seed: int, jobs: int) -> Iterator[
 
 
 def draw_row(split: str, index: int, text: str, seed: int) -> dict:
-    """One row; its random numbers are its own, so that it does not matter which process makes it, or when."""
+    """Return one row; its random numbers are its own, so that it does not matter which process makes it, or when."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     shares = np.array([1 if font in ORNATE else 2 for font in FONTS[split]])
     font = str(rng.choice(FONTS[split], p=shares / shares.sum()))
@@ -112,7 +111,7 @@ def draw_row(split: str, index: int, text: str, seed: int) -> dict:
 
 @functools.cache
 def font_files(font: str) -> tuple[str, ...]:
-    """The font's files: one a weight, or one for all weights."""
+    """Return the font's files: one a weight, or one for all weights."""
     module = importlib.util.find_spec(font.replace("-", "_"))
     if module is None or module.origin is None:
         raise InputError(f"font {font!r} is not installed; there are {', '.join(sum(FONTS.values(), ()))}")
@@ -121,7 +120,7 @@ def font_files(font: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1000)
 def open_font(file: str, weight: int, size: int, joined: bool) -> ImageFont.FreeTypeFont:
-    """The font at `size` px. Raqm, where Pillow has it, varies and joins letters; for one it is slow."""
+    """Return the font at `size` px. Raqm, where Pillow has it, varies and joins letters; for one it is slow."""
     layout = ImageFont.Layout.RAQM if joined else ImageFont.Layout.BASIC
     pen = ImageFont.truetype(file, size, layout_engine=layout)
     if "[wght]" in file:
@@ -131,7 +130,7 @@ def open_font(file: str, weight: int, size: int, joined: bool) -> ImageFont.Free
 
 @functools.cache
 def font_size(file: str) -> float:
-    """The font size that makes letters and brackets together 1 px high."""
+    """Return the font size that makes letters and brackets together 1 px high."""
     _, top, _, bottom = open_font(file, 400, 200, False).getbbox("Ahgpy(|Q")
     return 200 / (bottom - top)
 

@@ -18,7 +18,7 @@ from project.data.rows import SPLITS
 from project.errors import InputError
 
 PROSE = Path(__file__).with_name("prose.txt")
-LONGEST = 60  # characters of a line
+MAX_LENGTH = 60  # characters of a line
 
 # What letters, forms and accounts hold: {{...}} is Faker's, %... is strftime's, ### a number, ^ a capital.
 RECORDS = """{{name}}|{{name}}|{{name}}|{{first_name}}|{{last_name}}|{{last_name}}, {{first_name}}|{{word}}
@@ -39,10 +39,10 @@ MARKS = """({}) [{}] {{{}}} <{}> "{}" '{}' `{}` *{}* _{}_ ~{} #{} @{} ${} ^{} \\
 
 
 def line_texts(split: str, count: int, seed: int) -> list[str]:
-    """`count` different texts of printable ASCII, at most 60 characters, about two thirds of them prose.
+    """Return `count` different texts of printable ASCII, at most 60 characters, about two thirds of them prose.
 
     No text is in two splits, whatever the counts and seeds.
-    ValueError names an unknown split or a negative count.
+    Raise InputError that names an unknown split or a negative count.
     """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
@@ -66,35 +66,35 @@ def line_texts(split: str, count: int, seed: int) -> list[str]:
 
 
 def belongs(text: str, split: str) -> bool:
-    """Whether `text` is a line of `split`. A checksum gives each text, in capitals or not, to one split."""
-    share = zlib.crc32(text.casefold().encode()) % 100
-    home = "test" if share < 15 else "validation" if share < 30 else "train"
-    return len(text) <= LONGEST and text.isascii() and home == split
+    """Return whether `text` is a line of `split`. A checksum gives each text, in capitals or not, to one split."""
+    percent = zlib.crc32(text.casefold().encode()) % 100
+    home = "test" if percent < 15 else "validation" if percent < 30 else "train"
+    return len(text) <= MAX_LENGTH and text.isascii() and home == split
 
 
 @functools.cache
 def works_of(split: str) -> list[list[str]]:
-    """The words of each work that `prose.txt` gives to the split."""
+    """Return the words of each work that `prose.txt` gives to the split."""
     sections = (section.split("\n", 1) for section in PROSE.read_text(encoding="ascii").split("\n# ")[1:])
     return [body.split() for heading, body in sections if f"[{split}]" in heading]
 
 
 def prose_line(works: list[list[str]], rng: np.random.Generator) -> str:
-    """Consecutive words of one work; many lines are short, because CTC learns from those first."""
+    """Return consecutive words of one work; many lines are short, because CTC learns from those first."""
     sizes = np.array([len(work) for work in works])
     words = works[rng.choice(len(works), p=sizes / sizes.sum())]
     start = int(rng.integers(len(words)))
-    longest = 1 if rng.random() < 0.12 else int(rng.integers(14, LONGEST + 1))
+    max_length = 1 if rng.random() < 0.12 else int(rng.integers(14, MAX_LENGTH + 1))
     line = words[start]
     for word in words[start + 1 :]:
-        if len(line) + 1 + len(word) > longest:
+        if len(line) + 1 + len(word) > max_length:
             break
         line += " " + word
     return line.upper() if rng.random() < 0.05 else line
 
 
 def record(faker: Faker, rng: np.random.Generator) -> str:
-    """One of `RECORDS`, filled in."""
+    """Fill in one of `RECORDS`."""
     moment = datetime(1900, 1, 1) + timedelta(seconds=int(rng.integers(4_000_000_000)))
     text = faker.parse(moment.strftime(str(rng.choice(re.split(r"[|\n]", RECORDS)))))
     text = re.sub(r"\^", lambda _: chr(rng.integers(ord("A"), ord("Z") + 1)), text)
@@ -102,13 +102,13 @@ def record(faker: Faker, rng: np.random.Generator) -> str:
 
 
 def shuffled_marks(rng: np.random.Generator) -> Iterator[str]:
-    """`MARKS` without end, dealt from a shuffled pack: no mark is rare by chance."""
+    """Yield `MARKS` without end, dealt from a shuffled pack: no mark is rare by chance."""
     while True:
         yield from rng.permutation(MARKS.split()).tolist()
 
 
 def marked_line(faker: Faker, marks: list[str], rng: np.random.Generator) -> str:
-    """Words, numbers and letters, each with one of `marks`."""
+    """Return words, numbers and letters, each with one of `marks`."""
     codes = ("".join(rng.choice(list(string.ascii_uppercase), 3)) for _ in marks)
     words = [rng.choice([faker.word(), str(rng.integers(1000)), code], p=[0.45, 0.25, 0.3]) for code in codes]
     return " ".join(mark.format(word) for mark, word in zip(marks, words, strict=True))

@@ -4,10 +4,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from project.data.line_cache import LineImages
+from project.data.rows import read_row
 from project.errors import InputError
 from project.evaluation import metrics
 from project.recognition.calibration import expected_calibration_error, expected_ece_if_calibrated
-from project.recognition.image import read_image
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
 
 
@@ -31,7 +31,7 @@ def evaluate_rows(
         readable, line_images = [], []
         for row in rows.iloc[start : start + CHUNK_LINES].itertuples():
             try:
-                line_image = images[row.Index] if images else recognizer.line_image(read_image(row.image))
+                line_image = images[row.Index] if images else recognizer.line_image(read_row(row))
                 if not row.text:
                     raise InputError("the text is empty")
                 line_images.append(line_image)

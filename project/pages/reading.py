@@ -146,7 +146,7 @@ def place_reading(layout: Layout, number: int, reading: Reading, columns: Sequen
     words = []
     for start, stop in word_spans(reading.text):
         sure = min(character.confidence for character in characters[start:stop])
-        outline = layout.outline(number, columns[start][0], columns[stop - 1][1])
+        outline = layout.outline(number, *span_of(columns[start:stop]))
         words.append(Word(reading.text[start:stop], sure, outline))
     return replace(
         layout.line(number),
@@ -156,6 +156,11 @@ def place_reading(layout: Layout, number: int, reading: Reading, columns: Sequen
         characters=characters,
         alternatives=tuple(reading.alternatives),
     )
+
+
+def span_of(columns: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return where the characters of a word start and stop, px; the first of a word may be the one at its right."""
+    return min(start for start, _ in columns), max(stop for _, stop in columns)
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:

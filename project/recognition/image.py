@@ -37,17 +37,16 @@ class Region(NamedTuple):
     page: str  # the picture's path
     outline: tuple[tuple[float, float], ...]  # a polygon of (x, y)
     size: tuple[float, float] | None = None  # width and height of the page in the outline's units; None: px
+    angle: float = 0.0  # degrees, in which the line runs: 0 to the right, 90 downwards
 
 
-def read_image(source: File | PageOf | Region | ValueError) -> np.ndarray:
+def read_image(source: File | PageOf | Region) -> np.ndarray:
     """Decode the picture of a line: a file (its path or its bytes), a page of one, or a region of a page, to grey.
 
     Returns uint8 (H, W), 0 black to 255 white. Upright by its EXIF tag; what is transparent becomes white.
     Raise InputError that names what is wrong: no such file, not a picture, cut short, too many pixels, several pages
-    (see `picture_file.pages_of`); or `source` itself, where a data set already knows why there is no picture.
+    (see `picture_file.pages_of`).
     """
-    if isinstance(source, ValueError):
-        raise InputError(str(source)) from None
     if isinstance(source, Region):
         return _read_region(source)
     with open_picture(source, MAX_PIXELS) as picture:
@@ -137,7 +136,9 @@ def _hue_weights(picture: Image.Image) -> tuple[float, float, float, float] | No
 
 
 def _read_region(region: Region) -> np.ndarray:
-    """Cut a region out of its page: uint8 (H, W), outside of the outline the median grey of the inside.
+    """Cut a region out of its page, turned so that its line runs to the right.
+
+    Returns uint8 (H, W), outside of the outline the median grey of the inside.
 
     The outline may have been drawn on the picture as it is, or upright by its EXIF tag: the size in its XML tells
     which. Raise InputError if that has the aspect of neither, or if the region is not on the page.
@@ -163,7 +164,13 @@ def _read_region(region: Region) -> np.ndarray:
     mask = Image.new("1", (int(right - left), int(bottom - top)))
     ImageDraw.Draw(mask).polygon((outline - (left, top)).ravel().tolist(), fill=1)
     inside, cut = np.asarray(mask), page[top:bottom, left:right]
-    return np.where(inside, cut, np.uint8(np.median(cut[inside])))  # most of what is inside is paper
+    paper = np.uint8(np.median(cut[inside]))  # most of what is inside
+    cut = np.where(inside, cut, paper)
+    if not region.angle:
+        return cut
+    return np.asarray(
+        Image.fromarray(cut).rotate(region.angle, Image.Resampling.BICUBIC, expand=True, fillcolor=int(paper))
+    )
 
 
 def _distortion(size: tuple[float, float], expected: tuple[float, float]) -> float:

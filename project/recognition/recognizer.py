@@ -20,6 +20,7 @@ import safetensors.numpy
 from project.recognition import onnx_engine
 from project.recognition.alignment import forced_alignment, log_probability
 from project.recognition.batch import FRAME_WIDTH, batch, frames_of, width_batches
+from project.recognition.bidirectional import logical_positions
 from project.recognition.calibration import Calibration, apply_temperature
 from project.recognition.charset import BLANK, Charset
 from project.recognition.decoding import BEAM_WIDTH, LanguageModel, best_path_spans, decode, n_best
@@ -50,7 +51,7 @@ class Reading:
 
     text: str
     confidence: float  # 0 to 1
-    characters: list[Character]
+    characters: list[Character]  # in the order of the text
     alternatives: list[tuple[str, float]]  # other texts and their confidence, the most probable first
 
 
@@ -174,6 +175,7 @@ class Recognizer:
             Character(self.charset.decode([label]), confidence, start * FRAME_WIDTH, stop * FRAME_WIDTH)
             for label, (start, stop), confidence in zip(labels, spans, certainties, strict=True)
         ]
+        characters = [characters[at] for at in logical_positions("".join(one.text for one in characters))]
         texts = [self.charset.decode(labels) for labels, _ in found]
         rivals = list(zip(texts, confidences.tolist(), strict=True))[1 : 1 + alternatives]
         return Reading(texts[0], float(confidences[0]), characters, rivals)

@@ -13,14 +13,15 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
-from project.pages.reading import read_page, word_spans
+from project.pages.reading import find_lines, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
 from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
 
 CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
-MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # more takes minutes a line, and a server must come to an end
+MAX_LINES = 500  # of a page: more takes minutes, and a server must come to an end
+MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # likewise, for a line
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
 
@@ -82,21 +83,21 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
         try:
             pixels, size = decode(picture_bytes(picture), layout)
             if size:
-                yield from read_lines(recognizer, pending, **params)
+                yield from read_pending(recognizer, pending, **params)
                 pending = []
-                row.update(page_row(read_page(pixels, recognizer, size=size, **params)))
+                row.update(page_row(pixels, size, recognizer, **params))
             else:
                 line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
         except InputError as error:
             row["error"] = str(error)
         pending.append((row, line))
         if len(pending) == CHUNK_LINES:
-            yield from read_lines(recognizer, pending, **params)
+            yield from read_pending(recognizer, pending, **params)
             pending = []
-    yield from read_lines(recognizer, pending, **params)
+    yield from read_pending(recognizer, pending, **params)
 
 
-def read_lines(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
+def read_pending(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
     """Read the lines together; return all rows, those of the lines filled in."""
     lines = [(row, line) for row, line in pending if line]
     readings = recognizer.transcribe([line.line_image for _, line in lines], **params)
@@ -118,8 +119,15 @@ def empty_row() -> dict:
     }
 
 
-def page_row(page: Page) -> dict:
-    """Return what is written on a page: lines, and their text with line breaks; "" where nothing is written."""
+def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, **params) -> dict:
+    """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks; "" if nothing is.
+
+    size: width and height of the file's picture. Raise InputError if there are more than `MAX_LINES`.
+    """
+    layout = find_lines(pixels, recognizer, size)
+    if len(layout.cuts) > MAX_LINES:
+        raise InputError(f"the page has {len(layout.cuts)} lines; at most {MAX_LINES} are read")
+    page = Page(layout.size, layout.turn, tuple(read_lines(layout, recognizer, **params)))
     return {
         "text": page.text,
         "confidence": _rounded(page.confidence),
@@ -164,7 +172,7 @@ def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shap
         Word(
             reading.text[start:stop],
             min(one.confidence for one in characters[start:stop]),
-            column(spans[start][0], spans[stop - 1][1]),
+            column(*span_of(spans[start:stop])),
         )
         for start, stop in word_spans(reading.text)
     )

@@ -13,6 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project.atomic import replaced
 from project.data.dataset import Data
 from project.data.folders import read_text
+from project.data.rows import of_split
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.charset import normalize
 from project.recognition.recognizer import Recognizer
@@ -57,7 +58,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
         return None
     texts = texts_of(settings, data)
     check_champion()
-    made_from = (settings, data.sources, data.digest, data.charset.characters, mlflow.get_tracking_uri())
+    made_from = (settings, data.names, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     folder = RunFolder.claim(name, *made_from)
     try:
         earlier = finished(name, folder)
@@ -79,7 +80,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
             mlflow_run.flush(run_id, folder)
             report.log_curves(name, history)
             best = min(history, key=lambda metrics: metrics["val_cer"])
-            tags = {"run_name": name, "data": ", ".join(data.sources), "data_digest": data.digest}
+            tags = {"run_name": name, "data": ", ".join(data.names), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
                 tune(run_id, trained, texts, data, start),
@@ -127,7 +128,7 @@ def settings_of(start: Recognizer | None) -> dict[str, Any]:
 
 def texts_of(settings: Settings, data: Data) -> list[str]:
     """Return the texts of the language model: the training transcriptions, and the lines of the user's text file."""
-    texts = list(data.rows.loc[data.rows["split"] == "train", "text"])
+    texts = list(of_split(data.rows, "train")["text"])
     if settings.texts:
         texts += map(normalize, read_text(Path(settings.texts).expanduser()).splitlines())
     return texts
@@ -151,7 +152,7 @@ def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFr
 
     Rows that could not be trained on count too, as long as their pictures can be read.
     """
-    rows = data.rows[data.rows["split"] == "test"]
+    rows = of_split(data.rows, "test")
     lines, _ = evaluate_rows(registry.load_recognizer(version), rows, images=data.images)
     metrics = {f"test_{name}": value for name, value in error_rates(lines).items()}
     errors = {f"test_{name}": value for name, value in calibration_errors(lines).items()}
@@ -175,7 +176,7 @@ def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
     best = min((run.version for run in runs), key=lambda version: (cers[version.version], int(version.version)))
     best_cer, promoted = cers[best.version], False
     while not promoted:
-        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.sources)}"
+        before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.names)}"
         if before:
             cer = cers.get(before.version) or validation_cer(before, data)
             if (cer, int(before.version)) <= (best_cer, int(best.version)):

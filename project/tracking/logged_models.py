@@ -33,6 +33,7 @@ READS_LINES = (  # neither torch nor what else a training needs
     "pillow",
     "pillow-heif",
     "pypdfium2",
+    "python-bidi",
     "safetensors",
 )
 READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second

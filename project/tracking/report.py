@@ -29,9 +29,9 @@ SHOWN_LINES = 8  # of the validation split, whose predictions are drawn after ea
 
 def log_inputs(settings: Settings, data: Data) -> None:
     """Log what the run is made from: settings, data sets with their digest, charset, rejected rows, git commit."""
-    mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.sources)})
+    mlflow.log_params(dataclasses.asdict(settings) | {"data": ", ".join(data.names)})
     mlflow.set_tag(MLFLOW_GIT_COMMIT, get_git_commit(str(Path(__file__).parent)) or "none")
-    for source, location in zip(data.sources, data.locations, strict=True):
+    for source, location in zip(data.names, data.locations, strict=True):
         log_data_set(Path(source).name, location, data)
     mlflow.log_text(data.charset.characters, "charset.txt")
     for name, table in (("rejected_rows", data.rejected), ("leaks", data.leaks)):

@@ -5,10 +5,10 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from project.archive import review, transcription
-from project.data import sources
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, PACKAGE, TEST_INPUTS
+from tests.rows import read_rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -56,7 +56,7 @@ def reviewed_sources(pictures, parts, tmp_path):
 
 
 def test_the_table_has_a_picture_for_each_line_and_no_text_until_somebody_writes_it(reviewed_sources, pictures, parts):
-    rows = sources.read_rows(reviewed_sources)
+    rows = read_rows(reviewed_sources)
     assert list(rows["text"]) == ["", "", ""]
     for image, name in zip(rows["image"], ("2.png", "0.png", "3.png"), strict=True):
         assert (read_image(image) == read_image(pictures / name)).all()
@@ -84,7 +84,7 @@ def test_what_is_confirmed_in_the_browser_comes_back_as_a_data_set(reviewed_sour
         assert download.value.suggested_filename == reviewed_sources.name
         download.value.save_as(reviewed_sources)
         browser.close()
-    rows = sources.read_rows(reviewed_sources)
+    rows = read_rows(reviewed_sources)
     assert list(rows["text"]) == ['He said "no", & <went>', 'Né en 1871, "dit-on"']
     assert (read_image(rows["image"][1]) == read_image(pictures / "0.png")).all()
 
@@ -112,7 +112,7 @@ def test_a_whole_page_is_corrected_beside_its_picture(pictures, parts, tmp_path)
             page.locator("#save").click()
         download.value.save_as(table)
         browser.close()
-    rows = sources.read_rows(table)
+    rows = read_rows(table)
     read = list(lines["text"])
     assert list(rows["text"]) == [*read[:4], "as it should be", *read[5:]]
     assert set(rows["page"]) == {str(pictures / "letter.jpg")}

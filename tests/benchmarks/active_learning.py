@@ -18,16 +18,16 @@ import torch
 from tqdm import tqdm
 
 from project.archive import transcription
-from project.data import sources
 from project.data.dataset import usable_lines
 from project.data.line_cache import LineImages, line_images
-from project.data.rows import batched
+from project.data.rows import Row, batched, of_split
 from project.data.splits import fingerprint
 from project.evaluation.scoring import error_rates, evaluate_rows
 from project.recognition.charset import Charset
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
 from project.training.loop import train
 from project.training.settings import FINE_TUNING_RATE, Settings
+from tests.rows import read_data_set
 
 # How the lines are ranked, the first to be corrected first. lines: `text` as it was read, and `confidence`
 CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = {
@@ -66,9 +66,9 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
 @click.option("--threads", default=2, type=click.IntRange(1))
 def main(data: str, start: str, lines: str, epochs: int, seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
-    rows, recognizer = sources.read_data_set(data), Recognizer.load(start)
-    pool, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
-    images = line_images(pool["image"], pool["image"].map(fingerprint), recognizer.height)
+    rows, recognizer = read_data_set(data), Recognizer.load(start)
+    pool, test = (of_split(rows, split).reset_index(drop=True) for split in ("train", "test"))
+    images = line_images(map(Row, pool["image"], pool["text"]), pool["image"].map(fingerprint), recognizer.height)
     readings = read(recognizer, pool)
     pool, readings = pool[readings["error"].isna()], readings[readings["error"].isna()]
     print(f"{'corrected':>9}  {'chosen':26}{'characters':>10}{'test CER':>10}")

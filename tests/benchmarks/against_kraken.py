@@ -22,9 +22,9 @@ import click
 import pandas as pd
 from PIL import Image
 
-from project.data import sources
-from project.data.rows import SPLITS
+from project.data.rows import SPLITS, of_split
 from project.recognition.image import read_image
+from tests.rows import read_data_set
 
 KRAKEN = "kraken==7.1.1"
 ROOT = Path(__file__).parents[2]
@@ -61,10 +61,10 @@ def figures_of(command: list, threads: int) -> dict:
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--kraken-env", default=None, type=click.Path(path_type=Path), help="Folder; else a temporary one.")
 def main(data: str, minutes: float, threads: int, kraken_env: Path | None) -> None:
-    rows = sources.read_data_set(data, seed=SEED)
+    rows = read_data_set(data, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
         for split in SPLITS:
-            write_lines(rows[rows["split"] == split], Path(folder, split))
+            write_lines(of_split(rows, split), Path(folder, split))
         python = kraken_python((kraken_env or Path(folder, "kraken")).resolve())
         side = Path(__file__).with_name("kraken_side.py")
         kraken = figures_of([python, side, folder, minutes, threads], threads)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import click
 import numpy as np
 
-from project.data import sources
+from project.data.rows import of_split
 from project.data.texts import line_texts
 from project.evaluation.metrics import cer
 from project.recognition.charset import BLANK, Charset
@@ -28,6 +28,7 @@ from project.recognition.ngram import NGram
 from project.recognition.recognizer import Recognizer
 from project.tracking import registry
 from project.tracking.registry import BASE
+from tests.rows import read_data_set
 
 FRAMES = 256
 CHARSET = Charset(string.printable[:95])
@@ -90,8 +91,8 @@ def main(data: str, model_version: str, lines: int, runs: int) -> None:
     if data:
         version = registry.find_version(model_version) if model_version else None
         recognizer = registry.load_recognizer(version) if version else Recognizer.load(BASE)
-        rows = sources.read_data_set(data)
-        rows = rows[rows["split"] == "test"].iloc[:lines]
+        rows = read_data_set(data)
+        rows = of_split(rows, "test").iloc[:lines]
         references = list(rows["text"])
         images = [recognizer.line_image(read_image(picture)) for picture in rows["image"]]
         sets = {"lines": recognizer.log_probs(images)}

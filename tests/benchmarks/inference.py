@@ -26,13 +26,14 @@ import click
 import numpy as np
 import psutil
 
-from project.data import sources
+from project.data.rows import of_split
 from project.recognition import onnx_engine
 from project.recognition.batch import FRAME_WIDTH
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking import registry
 from project.tracking.registry import BASE
+from tests.rows import read_data_set
 
 ROUNDS = 3  # the fastest counts: other processes can only make it slower
 COLUMNS = ("picture_to_text_lines_per_s", "network_lines_per_s", "peak_rss_mb", "ready_s", "differs")
@@ -75,8 +76,8 @@ ENGINES = {"onnxruntime": None, "torch": Torch, "openvino": OpenVino}
 
 def measure(engine: str, data: str, lines: int, size: int, model_version: str) -> dict[str, float]:
     """The figures of one engine, `size` lines at a time; to be called in a process of its own, once."""
-    rows = sources.read_data_set(data)
-    pictures = list(rows.loc[rows["split"] == "test", "image"])[:lines]
+    rows = read_data_set(data)
+    pictures = list(of_split(rows, "test")["image"])[:lines]
     version = registry.find_version(model_version) if model_version else None
     recognizer = registry.load_recognizer(version) if version else Recognizer.load(BASE)
     if ENGINES[engine]:

@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from project.convert import picture_file
-from project.data import sources
-from project.data.rows import SPLITS
+from project.data.rows import SPLITS, of_split
 from project.data.tables import schema
+from tests.rows import read_data_set
 
 ROOT = Path(__file__).parents[2]
 SHARD = 5000  # lines
@@ -39,9 +39,9 @@ PARTS = ("train", "transcribe", "loop", "spark", "torchrun")
 
 def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
     """For each size a data set `train-SIZE` with all three splits, and the same training lines as `pictures-SIZE`."""
-    rows = sources.read_data_set(data)
+    rows = read_data_set(data)
     for split in SPLITS:
-        own = rows[(rows["split"] == split) & (rows["text"] != "")]
+        own = of_split(rows[rows["text"] != ""], split)
         lines = [
             {"image": {"bytes": picture_file(row), "path": None}, "text": row.text, "writer": row.writer}
             for row in own.itertuples()

@@ -27,11 +27,12 @@ import mlflow
 import numpy as np
 import psutil
 
-from project.data import sources
+from project.data.rows import of_split
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, register_base
 from tests.conftest import ROOT, free_port, serving
+from tests.rows import read_data_set
 
 CLIENTS = (1, 4, 16, 64)
 WARM_UP = 1.0  # seconds that do not count
@@ -119,8 +120,8 @@ def memory_growth(server: psutil.Process, port: int, bodies: list[str], requests
 @click.option("--workers", default=joblib.cpu_count(), type=click.IntRange(1))
 @click.option("--requests", default=0, type=click.IntRange(0), help="For the memory; 0 leaves that out.")
 def main(data: str, lines: int, seconds: int, workers: int, requests: int) -> None:
-    rows = sources.read_data_set(data)
-    images = rows.loc[rows["split"] == "test", "image"][:lines]
+    rows = read_data_set(data)
+    images = of_split(rows, "test")["image"][:lines]
     pictures = [image if isinstance(image, bytes) else Path(image).read_bytes() for image in images]
     bodies = {
         "handwriting_reader": [

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from project.convert import ROW_GROUP, convert
-from project.data.sources import read_data_set, read_rows
+from project.data.convert import ROW_GROUP, convert
+from project.data.rows import of_split
 from project.recognition.image import read_image
 from tests.conftest import ROOT
+from tests.rows import read_data_set, read_rows
 
 
 def picture(number, form="PNG"):
@@ -46,7 +47,7 @@ def test_what_is_converted_is_read_as_before_and_its_splits_are_kept(tmp_path):
     for seed in (3, 4):  # splits are given now
         after = read_data_set(tmp_path / "out", seed=seed)
         for split in ("train", "validation", "test"):
-            old, new = (rows[rows["split"] == split] for rows in (before, after))
+            old, new = (of_split(rows, split) for rows in (before, after))
             assert len(new) == counts[split] > 0
             for column in ("image", "text", "writer"):
                 assert list(old[column]) == list(new[column])
@@ -105,7 +106,7 @@ def test_a_region_of_a_page_becomes_a_picture_of_its_own(scans, tmp_path):
     for k in range(3):
         Image.fromarray(page + np.uint8(k)).save(scans / f"{k}.png")
         (scans / f"{k}.xml").write_text(f'<PcGts><Page imageFilename="{k}.png">{xml}</Page></PcGts>')
-    convert(str(scans), tmp_path / "out", seed=0)
+    convert(str(scans), tmp_path / "out", seed=0, crops="lossless")
     rows = read_rows(tmp_path / "out").set_index(["page", "text"])
     assert len(rows) == 9
     assert rows.groupby("page")["split"].nunique().max() == 1
@@ -159,7 +160,7 @@ def test_peak_memory_is_that_of_a_few_row_groups_however_many_there_are(tmp_path
     script = """
 import resource, sys
 from pathlib import Path
-from project.convert import convert
+from project.data.convert import convert
 for name in ("few", "many"):
     convert(f"{sys.argv[1]}/{name}.parquet", Path(sys.argv[1], name), 0)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

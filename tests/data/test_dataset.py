@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 
 from project.data.dataset import check, frames_needed, usable_lines, widths_of
 from project.data.line_cache import line_images
-from project.data.rows import SPLITS
-from project.data.sources import read_data_set
+from project.data.rows import SPLITS, Row, of_split
 from project.data.splits import fingerprint
 from project.recognition.batch import FRAME_WIDTH
 from project.recognition.charset import Charset
 from project.recognition.image import read_image
 from project.recognition.line_image import normalize_line
+from tests.rows import read_data_set
 
 CHARSET = Charset("ab")  # a is 1, b is 2
 HEIGHT = 32
@@ -55,7 +55,9 @@ def test_a_label_needs_a_frame_and_a_repeat_a_blank_before_it(text, frames):
 
 
 def usable(rows, charset=CHARSET, split="train"):
-    return usable_lines(split, rows, line_images(rows["image"], rows["image"].map(fingerprint), HEIGHT), charset)
+    return usable_lines(
+        split, rows, line_images(map(Row, rows["image"], rows["text"]), rows["image"].map(fingerprint), HEIGHT), charset
+    )
 
 
 def test_a_line_is_the_line_image_of_its_picture_its_text_and_its_labels(tmp_path):
@@ -152,7 +154,7 @@ def test_a_training_does_not_need_test_lines_that_could_be_trained_on():
 )
 def test_a_real_data_set_has_its_lines_and_writers_and_its_first_rows_can_be_used(name, lines, writers):
     rows = read_data_set(REAL_DATA / name)
-    splits = [rows[rows["split"] == split] for split in SPLITS]
+    splits = [of_split(rows, split) for split in SPLITS]
     assert tuple(map(len, splits)) == lines
     if writers:
         assert tuple(split["writer"].nunique() for split in splits) == writers

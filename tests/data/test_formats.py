@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from project.data.sources import is_picture_folder, read_data_set, read_rows, stream_rows
+from project.data.rows import read_row
+from project.data.sources import is_picture_folder, stream_rows
 from project.recognition.image import read_image
+from tests.rows import read_data_set, read_rows
 
 
 def png(grey=0):
@@ -40,7 +42,7 @@ def problems(rows):
     told = {}
     for row in rows.itertuples():
         try:
-            read_image(row.image)
+            read_row(row)
         except ValueError as error:
             told[row.source] = str(error)
     return told

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from project.data.rows import SPLITS
-from project.data.sources import parse_data, read_data_set, read_rows
+from project.data.sources import parse_data
 from project.data.splits import digest_rows, find_leaks, fingerprint
 from project.recognition.charset import normalize
 from project.recognition.image import Region
+from tests.rows import read_data_set, read_rows
 
 
 def png(grey=0):
@@ -52,7 +53,7 @@ STRUCT = {"bytes": png(), "path": "elsewhere.png"}
 @pytest.mark.parametrize("cell", [STRUCT, png()], ids=["hugging_face_struct", "plain_bytes"])
 def test_a_parquet_table_holds_the_pictures_themselves(tmp_path, cell):
     rows = read_data_set(written(tmp_path / "lines.parquet", table(image=[cell] * 30)))
-    assert list(rows.columns) == ["image", "text", "writer", "page", "split", "source", "data"]
+    assert list(rows.columns) == ["image", "text", "writer", "page", "split", "source", "error", "line_type", "data"]
     assert set(rows["image"]) == {png()}
     assert list(rows["text"]) == [f"line {k}" for k in range(30)]
 
@@ -250,7 +251,7 @@ def test_where_no_writers_are_known_whole_pages_are_held_out(tmp_path, caplog):
 
 
 def test_a_leak_is_the_same_picture_or_the_same_text_by_the_same_writer_in_another_split():
-    columns = ["picture", "text", "writer", "split", "leak"]
+    columns = ["fingerprint", "text", "writer", "split", "leak"]
     rows = pd.DataFrame(
         [
             ["A", "yes", "Ann", "train", "picture"],
@@ -267,7 +268,7 @@ def test_a_leak_is_the_same_picture_or_the_same_text_by_the_same_writer_in_anoth
         ],
         columns=columns,
     ).assign(source=[f"row {k}" for k in range(11)])
-    found = find_leaks(rows, rows["picture"])
+    found = find_leaks(rows)
     assert list(found.columns) == ["source", "split", "text", "leak"]
     assert found.set_index("source")["leak"].to_dict() == {
         f"row {k}": leak for k, leak in enumerate(rows["leak"]) if leak
@@ -362,7 +363,7 @@ def test_two_rows_cannot_be_in_three_splits(tmp_path):
 
 def test_the_digest_is_of_the_pictures_the_texts_and_the_splits(tmp_path):
     def digest_of(rows):
-        return digest_rows(rows, rows["image"].map(fingerprint))
+        return digest_rows(rows.assign(fingerprint=rows["image"].map(fingerprint)))
 
     rows = read_data_set(written(tmp_path / "lines.parquet", table(4, split=["train", "train", "validation", "test"])))
     same = read_data_set(written(tmp_path / "copy.csv", rows.assign(image="a.png"))).assign(image=rows["image"])
@@ -447,7 +448,7 @@ def test_shards_and_their_pictures_are_fetched_from_an_address(memory):
         rows = read_rows(data)
         assert list(rows["text"]) == ["shard 0"] * 2 + ["shard 1"] * 2
         assert list(rows["image"][[0, 2]]) == [png()] * 2
-        assert {str(image) for image in rows["image"][[1, 3]]} == {"memory:///bucket/scans/gone.png: no such file"}
+        assert set(rows["error"][[1, 3]]) == {"memory:///bucket/scans/gone.png: no such file"}
         assert rows["source"][3] == "memory:///bucket/part-1.csv:2"
     assert len(read_rows("memory://bucket/part-1.csv")) == 2
 
@@ -465,7 +466,7 @@ def test_an_archive_is_read_in_place_and_a_member_that_is_no_picture_is_left_to_
         archive.writestr("set/b.png", b"%PDF-1.7")
     rows = read_rows(f"zip://set/lines.csv::{tmp_path}/lines.zip")
     assert list(rows["image"][:2]) == [png(), b"%PDF-1.7"]
-    assert str(rows["image"][2]) == f"zip://set/c.png::{tmp_path}/lines.zip: no such file"
+    assert rows["error"][2] == f"zip://set/c.png::{tmp_path}/lines.zip: no such file"
 
 
 def test_a_table_is_read_from_a_web_server(tmp_path):
@@ -479,7 +480,7 @@ def test_a_table_is_read_from_a_web_server(tmp_path):
             read_rows(f"{address}/nowhere.csv")
         server.shutdown()
     assert rows["image"][0] == png()
-    assert str(rows["image"][1]) == f"{address}/gone.png: no such file"
+    assert rows["error"][1] == f"{address}/gone.png: no such file"
 
 
 @pytest.mark.parametrize(

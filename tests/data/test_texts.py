@@ -5,7 +5,7 @@ import string
 import pytest
 
 from project.data.rows import SPLITS
-from project.data.texts import LONGEST, PROSE, line_texts, works_of
+from project.data.texts import MAX_LENGTH, PROSE, line_texts, works_of
 
 
 def test_no_text_is_in_two_splits_in_capitals_or_not_whatever_the_seed_and_the_count():
@@ -37,7 +37,7 @@ def test_lines_are_different_short_as_well_as_long_and_without_outer_spaces():
     lengths = [len(text) for text in texts]
     assert len(set(texts)) == 2000
     assert 1 <= min(lengths) <= 2
-    assert 50 < max(lengths) <= LONGEST
+    assert 50 < max(lengths) <= MAX_LENGTH
     assert all(text == " ".join(text.split()) for text in texts)
 
 

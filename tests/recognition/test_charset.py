@@ -1,6 +1,6 @@
 import pytest
 
-from project.recognition.charset import BLANK, Charset
+from project.recognition.charset import BLANK, Charset, has_invisible, normalize
 
 
 def test_labels_start_after_the_blank():
@@ -36,3 +36,27 @@ def test_a_label_outside_the_charset_is_named(label):
 def test_a_charset_has_each_character_once(characters):
     with pytest.raises(ValueError, match="each character once"):
         Charset(characters)
+
+
+@pytest.mark.parametrize(
+    ("text", "normalized"),
+    [
+        ("so\u00adft", "soft"),
+        ("\ufeffa\u200bb\u200e\u2060", "ab"),
+        ("nu\x00l\x07", "nul"),
+        ("a\u00a0b\u2028c\td", "a b c d"),  # white space is written
+        ("heart \u2764\ufe0f", "heart \u2764"),
+        ("e\u034f\u0301", "\u00e9"),  # nothing is between them
+        ("a\u200db\u200c", "ab"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
+        ("\u0915\u094d\u200d\u0937", "\u0915\u094d\u200d\u0937"),  # Devanagari, after a virama
+        ("\u0600\u0661", "\u0600\u0661"),  # a sign of Arabic numbers is a format character, and seen
+    ],
+)
+def test_what_leaves_no_trace_in_ink_is_removed_and_joiners_stay_where_they_choose_letters(text, normalized):
+    assert normalize(text) == normalized
+    assert normalize(normalized) == normalized
+    assert has_invisible(text) == (text not in (normalized, "a\u00a0b\u2028c\td"))

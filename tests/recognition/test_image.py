@@ -96,11 +96,6 @@ def test_a_region_may_stick_out_of_its_page_by_a_tenth(tmp_path, right, wide):
             read_image(region)
 
 
-def test_why_there_is_no_picture_is_told_by_who_knows():
-    with pytest.raises(ValueError, match="not reached"):
-        read_image(ValueError("not reached"))
-
-
 @pytest.mark.parametrize("grey", [0, 255])
 def test_what_is_transparent_is_paper_and_the_rest_is_ink_even_if_it_is_white(grey):
     ink_only = Image.new("RGBA", (100, 40), (0, 0, 0, 0))

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
+import editdistance
 import mlflow
 import numpy as np
 import pandas as pd
@@ -16,9 +18,10 @@ from mlflow.pyfunc import scoring_server
 from PIL import Image
 
 from project.tracking import registry
-from project.tracking.registry import TEST_INPUTS
+from project.tracking.registry import PACKAGE, TEST_INPUTS
 from tests.conftest import MLFLOW, at
 
+LETTER = PACKAGE / "figures" / "letter.jpg"
 LINE = sorted(TEST_INPUTS.glob("*.png"))[0]
 
 
@@ -79,6 +82,57 @@ def test_other_readings_are_told_when_asked_for_best_first(reader):
     assert confidences == sorted(confidences, reverse=True)
 
 
+def test_a_photo_of_a_page_is_read_line_by_line_each_with_its_place(reader):
+    page = read(reader, LETTER.read_bytes()).iloc[0]
+    expected = LETTER.with_suffix(".txt").read_text("utf-8").splitlines()
+    lines = page["lines"]
+    assert (page["layout"], page["error"], len(lines)) == ("page", "", len(expected))
+    assert page["text"] == "\n".join(line["text"] for line in lines)
+    assert editdistance.eval(page["text"], "\n".join(expected)) < 0.1 * len(page["text"])
+    tops = [min(y for _, y in line["outline"]) for line in lines]
+    assert tops == sorted(tops)
+    for line in lines:
+        assert " ".join(word["text"] for word in line["words"]) == line["text"]
+        assert "".join(character["text"] for character in line["characters"]) == line["text"]
+        lefts = [min(x for x, _ in word["outline"]) for word in line["words"]]
+        assert lefts == sorted(lefts)
+        assert all(0 <= part["confidence"] <= 1 for part in (line, *line["words"], *line["characters"]))
+    assert min(line["confidence"] for line in lines) <= page["confidence"] <= max(line["confidence"] for line in lines)
+
+
+def test_a_line_is_answered_as_before_pages_were_read_whether_it_is_called_a_line_or_not(reader):
+    pictures = [path.read_bytes() for path in sorted(TEST_INPUTS.glob("*.png"))]
+    found_out, told = read(reader, *pictures, alternatives=1), read(reader, *pictures, alternatives=1, layout="line")
+    assert set(found_out["layout"]) == {"line"}
+    pd.testing.assert_frame_equal(found_out, told)
+    for row in told.itertuples():
+        (line,) = row.lines
+        assert (line["text"], line["confidence"]) == (row.text, row.confidence)
+        assert " ".join(word["text"] for word in line["words"]) == row.text
+        for character, placed in zip(row.characters, line["characters"], strict=True):
+            assert character["text"] == placed["text"]
+            assert placed["outline"][0] == [pytest.approx(character["start"], abs=1), 0]
+
+
+def test_a_picture_is_taken_for_what_it_is_said_to_be(reader):
+    line, page = read(reader, encoded(), LETTER.read_bytes(), layout="page").itertuples()
+    assert (line.layout, len(line.lines), len(page.lines)) == ("page", 1, 15)
+    assert read(reader, LETTER.read_bytes(), layout="line")["layout"][0] == "line"
+
+
+def test_a_page_of_very_many_lines_is_refused_before_they_are_read(reader, monkeypatch):
+    module = sys.modules[type(reader.unwrap_python_model()).__module__]
+    monkeypatch.setattr(module, "MAX_LINES", 14)
+    table = read(reader, LETTER.read_bytes(), encoded())
+    assert table["error"][0] == "the page has 15 lines; at most 14 are read"
+    assert table["text"][1]
+
+
+def test_a_page_without_writing_has_no_lines_and_no_error(reader):
+    empty = read(reader, encoded(Image.new("L", (900, 1200), 240)), layout="page").iloc[0]
+    assert (empty["text"], empty["lines"], empty["error"], empty["layout"]) == ("", [], "", "page")
+
+
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
@@ -103,6 +157,7 @@ def test_a_picture_that_cannot_be_read_says_why_and_spoils_no_other(reader, pict
     ("params", "words"),
     [
         ({"decoder": "magic"}, "decoder must be one of"),
+        ({"layout": "letter"}, "layout must be one of"),
         ({"beam_width": 0}, "beam_width must be from 1 to 100; got 0"),
         ({"alternatives": 1000}, "alternatives must be from 0 to 100; got 1000"),
     ],

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from project.data import sources
 from project.data.dataset import load_data
 from project.evaluation.scoring import evaluate_rows
 from project.recognition.charset import Charset
@@ -23,6 +22,7 @@ from project.tracking.run_folder import CHECKPOINTS
 from project.training import tuning
 from project.training.settings import Settings
 from tests.conftest import MLFLOW
+from tests.rows import read_rows
 
 SETTINGS = Settings(epochs=3, channels=32, lstm_units=16, lstm_layers=1, patience=1000)
 
@@ -237,7 +237,7 @@ def test_the_base_model_is_registered_once(twins):
 
 
 def test_several_data_sets_are_read_as_one(store, table, tmp_path):
-    rows = sources.read_rows(table).query("split == 'train'").head(5)
+    rows = read_rows(table).query("split == 'train'").head(5)
     rows.to_parquet(tmp_path / "more.parquet")
     both = load_data(str(table), str(tmp_path / "more.parquet"), height=36, seed=1, synthetic_lines={}, characters="€")
     assert len(both.lines["train"]) == 24 + 5
