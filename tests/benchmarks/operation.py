@@ -193,10 +193,11 @@ def milliseconds(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def compare_batches(url: str, repeats: int) -> dict[str, float]:
-    """Read 16 lines as 16 requests at once and as one request, and in process: ms for all of them."""
+def compare_batches(url: str, workers: int, repeats: int) -> dict[str, float]:
+    """Read 16 lines as 16 requests at once, as one request for each worker, and in process: ms for all of them."""
     pictures = [PICTURES[number % len(PICTURES)] for number in range(CLIENTS)]
     single = [json.dumps({"inputs": [picture]}) for picture in pictures]
+    shared = [json.dumps({"inputs": pictures[number::workers]}) for number in range(workers)]
     recognizer = Recognizer.load(BASE)
     images = [recognizer.line_image(read_image(LINES[number % len(LINES)])) for number in range(CLIENTS)]
     with httpx.Client(timeout=TIMEOUT, headers=JSON) as client, ThreadPoolExecutor(CLIENTS) as pool:
@@ -206,6 +207,7 @@ def compare_batches(url: str, repeats: int) -> dict[str, float]:
 
         return {
             "sixteen_requests_ms": milliseconds(lambda: list(pool.map(post, single)), repeats),
+            "a_request_a_worker_ms": milliseconds(lambda: list(pool.map(post, shared)), repeats),
             "one_request_ms": milliseconds(lambda: post(json.dumps({"inputs": pictures})), repeats),
             "one_by_one_in_process_ms": milliseconds(lambda: [recognizer.read([one]) for one in images], repeats),
             "together_in_process_ms": milliseconds(lambda: recognizer.read(images), repeats),
@@ -228,7 +230,7 @@ def main(kills: int, malformed: int, repeats: int, workers: int, seed: int) -> N
         set_alias(versions[0], ALIAS)
         with served(READER_NAME, workers, store, folder, version=ALIAS) as (port, server):
             url = f"http://127.0.0.1:{port}"
-            figures = show(compare_batches(url, repeats))
+            figures = show(compare_batches(url, workers, repeats))
             figures |= show(move_alias(url))
             figures |= show(send_malformed(url, malformed, seed))
             figures |= show(kill_processes(url, server, kills, seed))
