@@ -12,7 +12,7 @@ from project.serving.tensors import pad_to_lists, split_pixels
 
 
 class CnnTextIdentifier(PythonModel):
-    """Pixel values (N, 1, H, W) in, log-probs (N, T, C) out; what cannot be read is answered with status 400."""
+    """Turn pixel values (N, 1, H, W) into log-probs (N, T, C); what cannot be read is answered with status 400."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.recognizer = Recognizer.load(context.artifacts["recognizer"])
@@ -21,7 +21,7 @@ class CnnTextIdentifier(PythonModel):
         return self.answers(model_input, params)
 
     def answers(self, pixels: np.ndarray, params: dict | None) -> list:
-        """The same: what `invocation` asks both models for."""
+        """Return the same; `serving.request` calls it in both models."""
         try:
             line_images = [self.recognizer.line_image(picture) for picture in split_pixels(pixels)]
         except InputError as error:
