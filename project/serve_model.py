@@ -2,11 +2,11 @@
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -17,7 +17,8 @@ from project.errors import InputError
 from project.serving.server import ALIAS, MODEL, NAME, VERSION, WEB_PAGE, WORKERS
 from project.tracking.registry import READER_NAME, TWINS, check_version, find_version, version_uri
 
-KILLED = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT)  # what ends a server that did not end
+ENDED = (0, *(-one for one in cli.ENDING))  # exit codes of a server that was told to end
+RESTART_PAUSE = 1  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ def is_alias(model_version: str) -> bool:
 def serve(model: str, listener: socket.socket, settings: dict[str, str], parent: int | None) -> int:
     """Run the server of the version in the folder `model`, with the version's own code; return its exit code.
 
-    It runs until it ends, we are told to end, or our parent is no longer the process `parent`. Where it is killed, it
-    is started anew; we keep `listener` open, so that requests wait for it. settings: environment variables of
+    It runs until it is told to end, or we are, or our parent is no longer the process `parent`. Where it was up and was
+    killed or failed, it is started anew; we keep `listener` open, so that requests wait for it. settings: environment variables of
     `serving.server`.
     """
     ending = False
@@ -83,9 +84,11 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
             if parent and os.getppid() != parent:
                 end()
             continue
-        if ending or code not in KILLED or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        was_up = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if ending or code in ENDED or not was_up:
             return code
-        log.warning("the server was killed by %s, and is started anew", signal.Signals(-code).name)
+        log.warning("the server ended with code %s, and is started anew", code)
+        time.sleep(RESTART_PAUSE)
         server = start()
 
 
@@ -116,7 +119,7 @@ def main(model_name: str, model_version: str, host: str, port: int, workers: int
         settings["TMPDIR"] = folder  # what the server leaves, however it ends, goes with the folder
         settings["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # its output is a log
         code = serve(model, listener, settings, parent)
-    if code not in (0, *(-one for one in cli.ENDING)):
+    if code not in ENDED:
         raise InputError(f"the server ended with code {code}; what it printed above says why")
 
 

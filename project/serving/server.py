@@ -28,7 +28,7 @@ from project.serving.alias import follow
 from project.serving.metrics import Metrics
 from project.serving.openapi import describe
 from project.serving.request import Answer, error_body
-from project.serving.workers import START_TIMEOUT, Served, Worker
+from project.serving.workers import Served, Worker
 
 # environment variables, set by `serve_model`
 MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # a model's folder; 0 for one worker a core
@@ -38,6 +38,7 @@ MAX_BODY = 16 * 2**20  # bytes: a photo of 12 MB, or 4 million pixels as a list
 MAX_PENDING_BYTES = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
+QUEUE_TIMEOUT = 120  # seconds for a request to wait for a worker
 CLIENT_TIMEOUT = 20  # seconds for a client to send a request's head, and again its body
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class Dispatcher:
     async def answer(self, body: bytes) -> Answer:
         """Return a worker's answer; a worker that is lost is replaced. Raise HTTPException if none is free."""
         try:
-            async with asyncio.timeout(START_TIMEOUT):
+            async with asyncio.timeout(QUEUE_TIMEOUT):
                 await self.available.acquire()
         except TimeoutError:
             raise HTTPException(503, "no worker is free", RETRY) from None

@@ -26,7 +26,7 @@ FORMER_WORKER += "invocation.work(socket.socket(fileno=int(sys.argv[1])), sys.ar
 FORMER_ANSWER = struct.Struct("!HI")  # HTTP status, size of the content
 STREAM_LIMIT = 2**20  # bytes that are buffered of an answer on its way
 WORKER_TIMEOUT = 60  # seconds for a worker to answer
-START_TIMEOUT = 120  # seconds for a worker to load the model
+START_TIMEOUT = 600  # seconds for a worker to load the model: 2 on a quiet machine, over 100 on a crowded one
 
 
 @dataclass
