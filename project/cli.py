@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -16,12 +15,11 @@ import mlflow
 import psutil
 from mlflow.exceptions import MlflowException
 
-from project.errors import InputError
+from project.errors import PASSWORD, InputError, mask_passwords
 from project.tracking.mlflow_run import fail_fast
 from project.tracking.store import mark_as_training, open_store
 
 PORT = click.IntRange(1, 65535)
-PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, what `mlflow run` sends, a terminal that is closed
 
 log = logging.getLogger(__name__)
@@ -102,11 +100,6 @@ def run(name: str, command: click.Command) -> None:
         trace = Path("log.log").resolve()
         sys.exit(mask_passwords(f"{name}: this is a bug: {type(error).__name__}: {error}; its trace is in {trace}"))
     log.info("finished")
-
-
-def mask_passwords(text: str) -> str:
-    """Return a text with *** for the password of each URI (user:password@host) in it."""
-    return PASSWORD.sub(r"\1***@", text)
 
 
 class MaskedRecord(logging.LogRecord):

@@ -16,20 +16,21 @@ from project.tracking import registry
 
 
 def read_prediction(path: Path) -> list:
-    """The predictions in the server's answer. ValueError if there are none."""
+    """Return the predictions in the server's answer. Raise InputError if there are none."""
+    form = f'{path} must be {{"predictions": 3-D list of numbers}}'
     try:
         predictions = json.loads(path.read_text("utf-8"))["predictions"]
-        if not isinstance(predictions, list) or not predictions:
-            raise InputError(f"it holds {str(predictions)[:60]!r}")
     except FileNotFoundError:
         raise InputError(f"{path} is not there yet: run `mlflow run . -e poster` first") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path} must be {{"predictions": 3-D list of numbers}}: {error!r}') from None
+        raise InputError(f"{form}: {error!r}") from None
+    if not isinstance(predictions, list) or not predictions:
+        raise InputError(f"{form}; it holds {str(predictions)[:60]!r}")
     return predictions
 
 
 def log_probs_of(predictions: list, classes: int) -> np.ndarray:
-    """Log-probs (N, T, C) of `cnn_text_identifier`. ValueError if they are not those of a model with C = `classes`."""
+    """Return the log-probs (N, T, C) of `cnn_text_identifier`. Raise InputError if C is not `classes`."""
     try:
         log_probs = np.array(predictions, dtype=float)
     except (ValueError, TypeError) as error:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
-from project import cli, handover
-from project.errors import InputError
-from project.poster import is_local
+from project import handover
+from project.errors import InputError, mask_passwords
+from project.poster import is_local, post
 from tests.conftest import ROOT
 
 COMMAND = """
@@ -57,12 +59,13 @@ def test_a_text_that_the_terminal_cannot_print_is_printed_with_marks(tmp_path):
     ("uri", "masked"),
     [
         ("https://u:p%40x@host:8080/a", "https://u:***@host:8080/a"),
+        ("https://u:p@x@host:8080/a", "https://u:***@host:8080/a"),
         ("https://host:8080/a@b", "https://host:8080/a@b"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
     ],
 )
 def test_only_passwords_are_masked(uri, masked):
-    assert cli.mask_passwords(f"at {uri}") == f"at {masked}"
+    assert mask_passwords(f"at {uri}") == f"at {masked}"
 
 
 def test_paths_are_of_the_folder_in_which_the_command_was_typed(tmp_path):
@@ -104,3 +107,34 @@ def test_hand_over_files_are_not_written_to_a_temporary_checkout(tmp_path, monke
 )
 def test_only_addresses_of_this_machine_go_past_a_proxy(url, local):
     assert is_local(url) is local
+
+
+@pytest.fixture
+def reader_url():
+    """The URL of a server on this machine that answers any body with a text."""
+
+    class Reader(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"predictions": [{"text": "read", "confidence": 0.5, "error": ""}]}')
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Reader) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/invocations"
+        server.shutdown()
+
+
+def test_the_user_s_proxy_and_settings_of_curl_do_not_keep_poster_from_this_machine(tmp_path, monkeypatch, reader_url):
+    (tmp_path / ".curlrc").write_text("head\nmax-time = 0.001\n")
+    (tmp_path / "body.json").write_text("{}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert post(reader_url, tmp_path / "body.json", tmp_path / "answer.json") == "confidence 50%\ntext: read"
+
+
+def test_without_curl_poster_says_so(tmp_path, monkeypatch, reader_url):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="curl is not installed"):
+        post(reader_url, tmp_path / "body.json", tmp_path / "answer.json")

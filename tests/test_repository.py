@@ -1,6 +1,7 @@
 """What the files at the top level promise each other."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def test_the_notebook_and_the_main_entry_point_have_the_same_parameters(notebook
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assigned = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
     assert assigned == {name: value["default"] for name, value in entry_points()["main"]["parameters"].items()}
+
+
+@pytest.mark.parametrize("name", entry_points())
+def test_defaults_are_in_mlproject_alone_or_the_same_in_the_command(name):
+    """A command that torchrun starts without MLproject has two."""
+    entry_point = entry_points()[name]
+    module = re.match(r"python -m (\S+)", entry_point["command"])[1]
+    options = {option.name: option for option in importlib.import_module(module).main.params}
+    passed = dict(re.findall(r"(--[a-z-]+)=\{(\w+)\}", entry_point["command"]))
+    assert set(passed.values()) == set(entry_point["parameters"])
+    for option in options.values():
+        if not option.required:
+            default = entry_point["parameters"][passed[option.opts[0]]]["default"]
+            assert option.default == type(option.default)(default)
 
 
 def test_the_notebook_is_committed_as_one_clean_run(notebook):

@@ -44,7 +44,7 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 ids = [(b"x-request-id", request_id), *([(b"traceparent", trace)] if traced else [])]
-                message = message | {"headers": [*message.get("headers", []), *ids]}
+                message = {**message, "headers": [*message.get("headers", []), *ids]}
             else:
                 size += len(message.get("body", b""))
             await send(message)

@@ -4,15 +4,15 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
 from project.recognition.recognizer import Recognizer
 from project.serving.tensors import pad_to_lists, split_pixels
 
 
-class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
-    """Pixel values (N, 1, H, W) in, log-probs (N, T, C) out; what cannot be read is answered with status 400."""
+class CnnTextIdentifier(PythonModel):
+    """Turn pixel values (N, 1, H, W) into log-probs (N, T, C); what cannot be read is answered with status 400."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.recognizer = Recognizer.load(context.artifacts["recognizer"])
@@ -21,7 +21,7 @@ class CnnTextIdentifier(mlflow.pyfunc.PythonModel):
         return self.answers(model_input, params)
 
     def answers(self, pixels: np.ndarray, params: dict | None) -> list:
-        """The same: what `invocation` asks both models for."""
+        """Return the same; `serving.request` calls it in both models."""
         try:
             line_images = [self.recognizer.line_image(picture) for picture in split_pixels(pixels)]
         except InputError as error:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
 from project.pages.line_or_page import LAYOUTS, decode
@@ -25,7 +25,7 @@ COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout"
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
 
 
-class HandwritingReader(mlflow.pyfunc.PythonModel):
+class HandwritingReader(PythonModel):
     """Read encoded pictures of lines or pages, in the column `image`, into a table of what is written: `COLUMNS`.
 
     A picture that cannot be read spoils no other: its text is empty, its confidence 0, and `error` says why; elsewhere

@@ -5,7 +5,7 @@ from typing import Any
 from mlflow.models import ModelSignature
 from mlflow.types import TensorSpec
 
-from project.serving.alias import Served
+from project.serving.workers import Served
 
 JSON_TYPES = {"string": "string", "integer": "integer", "long": "integer", "double": "number", "boolean": "boolean"}
 ERRORS = {
@@ -26,7 +26,7 @@ def describe(served: Served, signature: ModelSignature) -> dict[str, Any]:
         predictions: dict = {"description": "log-probs (N, T, C); index 0 is the blank", "type": "array"}
     else:
         inputs = {"description": "pictures in base64", "type": "array", "items": {"type": "string"}}
-        fields = {column.name: {} for column in signature.outputs.inputs}
+        fields: dict = {column.name: {} for column in signature.outputs.inputs}
         predictions = {"type": "array", "items": {"type": "object", "properties": fields}}
     params = {
         one.name: {"type": JSON_TYPES[one.dtype.name], "default": one.default}

@@ -137,17 +137,16 @@ def holds_text(content: list) -> bool:
 
 def pictures(form: str, content: object, column: str) -> list[bytes | str]:
     """Return the encoded pictures of a request, the model's one column. Raise RequestError otherwise."""
+    values: object = None
     match form, content:
-        case "inputs" | "instances", [str(), *_] as values:
-            pass
+        case "inputs" | "instances", [str(), *_]:
+            values = content
         case "inputs", {**table}:
             values = table[column] if table.keys() == {column} else None
         case "dataframe_split", {"columns": [name], "data": [*rows]} if name == column:
             values = [row[0] if isinstance(row, list) and len(row) == 1 else None for row in rows]
         case "dataframe_records" | "instances", [*rows]:
             values = [row[column] if isinstance(row, dict) and row.keys() == {column} else None for row in rows]
-        case _:
-            values = None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         example = {"dataframe_split": {"columns": [column], "data": [["a picture in base64"], ["..."]]}}
         raise RequestError(400, f"this model takes {orjson.dumps(example).decode()}")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 import h11
@@ -24,11 +24,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from project.serving import web_page
 from project.serving.access_log import AccessLog
-from project.serving.alias import Served, follow
+from project.serving.alias import follow
 from project.serving.metrics import Metrics
 from project.serving.openapi import describe
 from project.serving.request import Answer, error_body
-from project.serving.workers import START_TIMEOUT, Worker
+from project.serving.workers import Served, Worker
 
 # environment variables, set by `serve_model`
 MODEL, WORKERS = "SERVED_MODEL", "SERVING_WORKERS"  # a model's folder; 0 for one worker a core
@@ -38,6 +38,7 @@ MAX_BODY = 16 * 2**20  # bytes: a photo of 12 MB, or 4 million pixels as a list
 MAX_PENDING_BYTES = 8 * MAX_BODY  # bytes of all bodies that were not answered yet
 MAX_WAITING = 512  # requests that have come and were not answered yet
 RETRY = {"Retry-After": "1"}  # s: what a client is told that comes when there is no room
+QUEUE_TIMEOUT = 120  # seconds for a request to wait for a worker
 CLIENT_TIMEOUT = 20  # seconds for a client to send a request's head, and again its body
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,14 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """Take requests in as long as there is room, and hand each to a worker that is free.
 
-    `served` is the version that new workers load; workers of another one are stopped as soon as they are free, once
-    there are `size` others.
+    `served` is the version that new workers load. When there are more than `size` workers, those of another version
+    are stopped as soon as they are free.
     """
 
     def __init__(self, served: Served, workers: int, metrics: Metrics):
         self.served, self.size, self.metrics = served, workers, metrics
         self.threads = max(1, joblib.cpu_count() // workers)  # the workers share the cores
-        self.waiting = self.held = self.replacing = 0
+        self.waiting = self.held = 0  # requests, and bytes of their bodies
         self.free: list[Worker] = []  # who was free last has the warmest caches, and comes first
         self.available = asyncio.Semaphore(0)  # counts `free`
         self.all: set[Worker] = set()  # that have loaded their model
@@ -74,7 +75,7 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*(worker.stop() for worker in self.all))
 
-    def run(self, coroutine) -> None:
+    def run(self, coroutine: Coroutine) -> None:
         """Run a coroutine beside the requests."""
         task = asyncio.create_task(coroutine)
         self.tasks.add(task)
@@ -82,10 +83,16 @@ class Dispatcher:
 
     async def new_worker(self, served: Served | None = None) -> Worker:
         """Return a worker that has loaded the version, by default the one that is served. Raise EOFError or OSError."""
-        return await Worker((served or self.served).folder, self.threads).start()
+        return await Worker(served or self.served, self.threads).start()
+
+    def serve(self, served: Served, first: Worker) -> None:
+        """Serve another version, of which there is a worker already."""
+        self.served = served
+        self.metrics.set_version(served.name, served.version)
+        self.add(first)
 
     def add(self, worker: Worker) -> None:
-        """Give requests to this worker, and stop one of another version if there are more than enough."""
+        """Give requests to this worker, and stop another one if there are more than enough."""
         self.all.add(worker)
         self.metrics.workers.set(len(self.all))
         self.release(worker)
@@ -93,18 +100,19 @@ class Dispatcher:
             self.run(self.retire())
 
     async def retire(self) -> None:
-        """Stop a free worker of another version, if there is one, and there are more than enough workers."""
+        """Stop a free worker if there are more than enough; where some are of another version, one of these."""
         await self.available.acquire()
-        outdated = next((one for one in self.free if one.model != self.served.folder), None)
-        if outdated and len(self.all) > self.size:
-            self.free.remove(outdated)
-            self.discard(outdated)
+        outdated = {worker for worker in self.all if worker.served is not self.served}
+        worker = next((one for one in self.free if one in outdated or not outdated), None)
+        if worker and len(self.all) > self.size:
+            self.free.remove(worker)
+            self.discard(worker)
         else:
             self.available.release()
 
     def release(self, worker: Worker) -> None:
         """Take a worker back that has answered; stop it if another version is served by enough others."""
-        if worker.model != self.served.folder and len(self.all) > self.size:
+        if worker.served is not self.served and len(self.all) > self.size:
             self.discard(worker)
         else:
             self.free.append(worker)
@@ -119,38 +127,32 @@ class Dispatcher:
     async def answer(self, body: bytes) -> Answer:
         """Return a worker's answer; a worker that is lost is replaced. Raise HTTPException if none is free."""
         try:
-            async with asyncio.timeout(START_TIMEOUT):
+            async with asyncio.timeout(QUEUE_TIMEOUT):
                 await self.available.acquire()
         except TimeoutError:
             raise HTTPException(503, "no worker is free", RETRY) from None
         worker = self.free.pop()
         try:
             answered = await worker.answer(body)
-        except (EOFError, OSError) as error:
+        except BaseException as error:  # a client that has gone, too: what is on its way must not answer the next one
+            self.discard(worker)
+            self.run(self.start_worker())
+            if not isinstance(error, (EOFError, OSError)):
+                raise
             log.error("a worker was lost: %r", error)
             self.metrics.lost.inc()
-            self.discard(worker)
-            self.run(self.replace())
             return Answer(500, error_body(500, "the worker crashed on this request, or took too long"))
-        except BaseException:  # the client has gone: what is still on its way must not answer the next request
-            self.discard(worker)
-            self.run(self.replace())
-            raise
         self.release(worker)
         return answered
 
-    async def replace(self) -> None:
-        """Start a worker in place of one that was lost, however often it takes."""
-        self.replacing += 1
+    async def start_worker(self) -> None:
+        """Add a worker of the version that is served, however often it takes."""
         while True:
             try:
-                self.add(await self.new_worker())
+                return self.add(await self.new_worker())
             except (EOFError, OSError) as error:
                 log.error("a worker could not start: %r", error)
                 await asyncio.sleep(1)
-            else:
-                self.replacing -= 1
-                return
 
     async def invocations(self, request: Request) -> Response:
         """POST /invocations: JSON as `mlflow models serve` takes it."""
@@ -216,13 +218,15 @@ class Dispatcher:
             raise HTTPException(400, "the body ended early") from None
 
 
-async def refuse(request: Request, error: HTTPException) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Answer with what a handler raised: no such path or method, too much, too slow."""
+    assert isinstance(error, HTTPException)
     content = error_body(error.status_code, error.detail, request.state.request_id)
     return Response(content, error.status_code, error.headers, media_type="application/json")
 
 
 async def fail(request: Request, error: Exception) -> Response:
-    """What no handler expected: uvicorn logs it."""
+    """Answer what no handler expected; uvicorn logs it."""
     content = error_body(500, "the server failed; its log says why", request.state.request_id)
     return Response(content, 500, media_type="application/json")
 
@@ -251,9 +255,9 @@ def app() -> AccessLog:
 
 
 class TimeoutProtocol(H11Protocol):
-    """uvicorn's connection, with an end to its patience, and with JSON where a request is not HTTP."""
+    """uvicorn's connection, with a time limit for the client, and with JSON where a request is not HTTP."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.schedule_check()
 

@@ -85,10 +85,12 @@ def registered_base(folder: Path) -> str:
 
 
 @contextmanager
-def served(name: str, workers: int, store: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """The base model as `serve_model` serves it: its port, and the process."""
+def served(
+    name: str, workers: int, store: str, folder: Path, version: str = "base"
+) -> Iterator[tuple[int, psutil.Process]]:
+    """The model as `serve_model` serves it: its port, and the process."""
     port = free_port()
-    command = [sys.executable, "-m", "project.serve_model", f"--model-name={name}", "--model-version=base"]
+    command = [sys.executable, "-m", "project.serve_model", f"--model-name={name}", f"--model-version={version}"]
     command += ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", "--web-page=off"]
     environment = {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)}
     with serving(command, f"http://127.0.0.1:{port}/ping", folder, **environment) as process:

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from project.serving import server
-from project.serving.alias import Served
 from project.serving.metrics import Metrics
+from project.serving.workers import Served
 from project.tracking.registry import TEST_INPUTS
 from tests.conftest import ROOT, free_port, serving
 
@@ -396,7 +396,7 @@ def test_a_worker_that_is_lost_or_hangs_is_replaced(fail_fast, fault, rows):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 1000])
 def test_the_workers_share_the_cores(workers):
-    front = server.Dispatcher(Served("a model", "", "", ""), workers, Metrics())
+    front = server.Dispatcher(Served("a model"), workers, Metrics())
     assert front.threads == max(1, joblib.cpu_count() // workers)
 
 
