@@ -12,3 +12,9 @@ serving      a registered version behind HTTP (needs recognition alone)
 The commands (`python -m project.NAME`, the entry points of MLproject) parse, call and print. `cli` is what they share,
 `handover` the files that they hand to each other, `atomic` how any file is replaced.
 """
+
+import os
+
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # read by ONNX Runtime when it is imported: it would send usage data

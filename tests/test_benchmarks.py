@@ -4,7 +4,7 @@ from click.testing import CliRunner
 
 from project.data import synthetic
 from project.tracking.registry import BASE
-from tests.benchmarks import active_learning, decoding, inference
+from tests.benchmarks import active_learning, conditions, decoding, inference
 
 
 def test_the_inference_benchmark_ends_with_its_figures_as_json(tmp_path):
@@ -37,3 +37,10 @@ def test_the_benchmark_of_active_learning_trains_on_each_choice_of_lines(tmp_pat
     for number in (5, 10):
         assert 0 <= figures[f"cer_{number}_by_chance"] < 0.5
         assert 0 <= figures[f"cer_{number}_least_certain"] < 0.5
+
+
+def test_the_benchmark_of_conditions_ends_with_the_error_rate_of_each():
+    ran = CliRunner().invoke(conditions.main, ["--draws", "1"], catch_exceptions=False)
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert {"as they are", "dark_above", "shadow", "hue", "turned by 180"} <= figures.keys()
+    assert figures["reading_ms"] > 0

@@ -34,6 +34,7 @@ from project.pages.page_xml import points
 from project.pages.reading import read_page
 from project.recognition.picture_file import PageOf
 from project.recognition.recognizer import CHUNK_LINES, Recognizer
+from project.recognition.turns import View, transcribe_views, views
 
 SCHEMA = pa.schema(
     {
@@ -214,7 +215,8 @@ def read(
     Pages are decoded one by one; of lines only their line images are kept until they are read together.
     """
     lines: list[dict] = []
-    pending, line_images = [], []  # rows of the table whose line images are to be read
+    pending: list[dict] = []  # rows of the table whose lines are to be read
+    lines_to_read: list[list[View]] = []
     for row, digest, _ in pictures:
         known = {"source": row.source, "page": _page_number(row), "model_version": model_version, "fingerprint": digest}
         try:
@@ -227,12 +229,12 @@ def read(
                 if page_files:
                     page_files.write(page, row)
                 continue
-            line_images.append(recognizer.line_image(pixels))
+            lines_to_read.append(views(pixels, recognizer.height))
             pending.append(known)
         except InputError as error:
             known["error"] = str(error)
         lines.append(known)
-    for line, reading in zip(pending, recognizer.transcribe(line_images), strict=True):
+    for line, (reading, _) in zip(pending, transcribe_views(recognizer, lines_to_read), strict=True):
         line |= {"text": reading.text, "confidence": reading.confidence}
     return pa.Table.from_pylist(lines, SCHEMA)
 

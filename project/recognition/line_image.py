@@ -3,21 +3,22 @@
 Training and serving go through these same functions, so they cannot drift apart.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from project.errors import InputError
-from project.recognition.image import MIN_CONTRAST
+from project.recognition.ink import DARK, ink_map
 
 MIN_SIDE = 8  # px of a line's picture
 MAX_ASPECT = 200  # width / height of the line image: more than the longest line on a sheet of paper
-DARK = 96  # of 255: the ink by which the line is measured
+MARK_SPREAD = 1.2  # mean distance of the ink from its centre line, in pen widths, below which there are no letters
+MARK_LENGTH = 40  # pen widths: marks only, as "..." or "-", are no longer
+USUAL_SPREAD = 2.2  # pen widths: the mean distance of letters
 HALF_HEIGHT = 4  # of the line image, in mean distances of the ink from the centre line
-LEAST_INK, LEAST_INK_CONTRAST = 32, 72  # so many pixels, so much darker than the paper, are no specks and no grain
 
 
 class Placement(NamedTuple):
@@ -49,6 +50,11 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
     if (shrink := len(ink) // (3 * height)) > 1:
         ink = np.asarray(Image.fromarray(ink).reduce(shrink))
     middle, spread = center_line(ink)
+    pen = pen_width(ink)
+    if spread < MARK_SPREAD * pen and ink.shape[1] < MARK_LENGTH * pen:  # the size of letters is that of their strokes
+        spread = USUAL_SPREAD * pen
+        centre = (len(pixels) / 2 - top) / max(shrink, 1)  # of the picture: a mark keeps its height in the line
+        middle = np.clip(centre, middle - HALF_HEIGHT / 2 * spread, middle + HALF_HEIGHT / 2 * spread)
     shown = round(2 * max(HALF_HEIGHT * spread, MIN_SIDE / 2))  # px of the picture to the height of the line image
     width = max(MIN_SIDE, round(ink.shape[1] * height / shown))
     if width > MAX_ASPECT * height:
@@ -58,22 +64,6 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
         )
     scaled = Image.fromarray(dewarp(ink, middle, shown)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(scaled)[None], Placement(left, (right - left) / width)  # (1, height, W')
-
-
-def ink_map(pixels: np.ndarray) -> np.ndarray:
-    """Stretch the contrast: uint8 (H, W), the paper's grey and lighter become 0, the darkest ink 255."""
-    # a few strokes on a large sheet are found by the second
-    for share, contrast in ((0.5, MIN_CONTRAST), (100 * LEAST_INK / pixels.size, LEAST_INK_CONTRAST)):
-        dark, middle, light = _percentiles(pixels, (share, 50, 100 - share))
-        if max(middle - dark, light - middle) >= contrast:
-            break
-    else:
-        return np.zeros_like(pixels)
-    if middle - dark < light - middle:  # most of a line's picture is paper, so here the ground is dark
-        pixels, dark, middle = 255 - pixels, 255 - light, 255 - middle
-    stretch = np.arange(256.0)  # a look-up table: grey level -> ink
-    stretch = (0.95 * middle - stretch) / (0.95 * middle - dark)  # 5 % under the paper's grey: its grain is no ink
-    return np.rint(255 * stretch.clip(0, 1)).astype(np.uint8)[pixels]
 
 
 def ink_box(ink: np.ndarray) -> tuple[int, int, int, int]:
@@ -122,6 +112,13 @@ def center_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
     return middle, spread(middle)
 
 
+def pen_width(ink: np.ndarray) -> float:
+    """Return the mean width of the strokes of `ink`, uint8 (H, W), in px: twice their area by their outline."""
+    mask = (ink > DARK).astype(np.uint8)
+    outline = mask.sum() - cv2.erode(mask, np.ones((3, 3), np.uint8)).sum()
+    return 2 * mask.sum() / max(outline, 1)
+
+
 def dewarp(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:
     """Level the centre line `middle` (W,) and keep `height` px of `ink`, half above and half below it.
 
@@ -138,9 +135,3 @@ def dewarp(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(
         Image.fromarray(ink).transform((width, height), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
     )
-
-
-def _percentiles(pixels: np.ndarray, percents: Sequence[float]) -> list[int]:
-    """Return the grey levels below which these percentages of the pixels lie; by a histogram, faster than sorting."""
-    shares = np.cumsum(Image.fromarray(pixels).histogram()) / pixels.size
-    return [int(np.searchsorted(shares, percent / 100)) for percent in percents]

@@ -1,7 +1,6 @@
 """The script that MLflow stores with each version of `handwriting_reader` and runs to load it (model from code)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import mlflow
 import numpy as np
@@ -16,22 +15,14 @@ from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading import find_lines, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
-from project.recognition.line_image import Placement
 from project.recognition.recognizer import Reading, Recognizer
+from project.recognition.turns import View, transcribe_views, views
 
 CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
 MAX_LINES = 500  # of a page: more takes minutes, and a server must come to an end
 MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # likewise, for a line
-COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "lines")
+COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "turn", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
-
-
-class SingleLine(NamedTuple):
-    """A picture of one line that is to be read: its (H, W), its line image, and where that lies in it."""
-
-    shape: tuple[int, int]
-    line_image: np.ndarray  # uint8 (1, height, W')
-    placement: Placement
 
 
 class HandwritingReader(mlflow.pyfunc.PythonModel):
@@ -77,9 +68,9 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`. Pages are read one by one, when their rows are
     asked for, and lines that follow each other together.
     """
-    pending: list[tuple[dict, SingleLine | None]] = []  # rows to come, and what is to be read for them
+    pending: list[tuple[dict, list[View]]] = []  # rows to come, and the views of the line that is to be read for each
     for picture in pictures:
-        row, line = empty_row(), None
+        row, line = empty_row(), []
         try:
             pixels, size = decode(picture_bytes(picture), layout)
             if size:
@@ -87,7 +78,7 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
                 pending = []
                 row.update(page_row(pixels, size, recognizer, **params))
             else:
-                line = SingleLine(pixels.shape, *recognizer.normalize_with_placement(pixels))
+                line = views(pixels, recognizer.height)
         except InputError as error:
             row["error"] = str(error)
         pending.append((row, line))
@@ -97,12 +88,12 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     yield from read_pending(recognizer, pending, **params)
 
 
-def read_pending(recognizer: Recognizer, pending: list[tuple[dict, SingleLine | None]], **params) -> list[dict]:
+def read_pending(recognizer: Recognizer, pending: list[tuple[dict, list[View]]], **params) -> list[dict]:
     """Read the lines together; return all rows, those of the lines filled in."""
     lines = [(row, line) for row, line in pending if line]
-    readings = recognizer.transcribe([line.line_image for _, line in lines], **params)
-    for (row, line), reading in zip(lines, readings, strict=True):
-        row.update(line_row(reading, line))
+    read = transcribe_views(recognizer, [line for _, line in lines], **params)
+    for (row, _), (reading, view) in zip(lines, read, strict=True):
+        row.update(line_row(reading, view))
     return [row for row, _ in pending]
 
 
@@ -115,6 +106,7 @@ def empty_row() -> dict:
         "alternatives": [],
         "error": "",
         "layout": "",
+        "turn": 0.0,
         "lines": [],
     }
 
@@ -132,13 +124,17 @@ def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, 
         "text": page.text,
         "confidence": _rounded(page.confidence),
         "layout": "page",
+        "turn": page.turn % 360,
         "lines": [line_dict(line) for line in page.lines],
     }
 
 
-def line_row(reading: Reading, line: SingleLine) -> dict:
-    """Return what is written in the picture of a line, in px of it."""
-    place, width = line.placement, line.line_image.shape[2]
+def line_row(reading: Reading, view: View) -> dict:
+    """Return what is written in the picture of a line.
+
+    `start` and `stop` of a character are px along the line, outlines px of the picture as it is.
+    """
+    place, width = view.placement, view.line_image.shape[2]
     spans = [
         (place.left + place.scale * one.start, place.left + place.scale * min(one.stop, width))
         for one in reading.characters
@@ -152,17 +148,19 @@ def line_row(reading: Reading, line: SingleLine) -> dict:
         ],
         "alternatives": _alternatives(reading.alternatives),
         "layout": "line",
-        "lines": [line_dict(line_of_picture(reading, spans, line.shape))],
+        "turn": float(view.turn),
+        "lines": [line_dict(line_of_picture(reading, spans, view))],
     }
 
 
-def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], shape: tuple[int, int]) -> Line:
-    """Return the line that fills a picture of `shape` (H, W). spans: from where to where each character goes, px."""
-    height, width = shape
+def line_of_picture(reading: Reading, spans: Sequence[tuple[float, float]], view: View) -> Line:
+    """Return the line that fills a picture. spans: from where to where each character goes along it, px."""
+    height, width = view.shape
 
     def column(start: float, stop: float) -> Outline:
         left, right = round(start), round(stop)
-        return (left, 0), (right, 0), (right, height), (left, height)
+        corners = ((left, 0), (right, 0), (right, height), (left, height))
+        return tuple((round(x), round(y)) for x, y in (view.on_picture(*corner) for corner in corners))
 
     characters = tuple(
         PlacedCharacter(one.text, one.confidence, column(*span))

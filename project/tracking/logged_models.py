@@ -45,8 +45,9 @@ DESCRIPTIONS = {
     "decodes them.",
     READER_NAME: "Reads a line or a page of handwriting. Input: a column `image` of encoded pictures (PNG, JPEG, TIFF, "
     "WebP; in JSON as base64). Output: `text`, of a page with line breaks, `confidence`, `lines` with their words and "
-    "characters and the places of all in px of the picture, `layout`, and `error` where a picture cannot be read; of a "
-    "line also `characters` and `alternatives`. Parameter `layout`: auto, line or page.",
+    "characters and the places of all in px of the picture, `layout`, `turn` (degrees clockwise until it is upright), "
+    "and `error` where a picture cannot be read; of a line also `characters` and `alternatives`. "
+    "Parameter `layout`: auto, line or page.",
 }
 
 TEXT, CONFIDENCE = Property("text", "string"), Property("confidence", "double")
@@ -80,6 +81,7 @@ READER_SIGNATURE = ModelSignature(
             ColSpec(ALTERNATIVES, "alternatives"),
             ColSpec("string", "error"),
             ColSpec("string", "layout"),
+            ColSpec("double", "turn"),
             ColSpec(LINES, "lines"),
         ]
     ),

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 
@@ -120,3 +121,38 @@ def test_threads_are_what_the_environment_says_and_else_the_cores_of_this_proces
     assert onnx_engine.threads() == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert onnx_engine.threads() == len(os.sched_getaffinity(0))
+
+
+WATCH_IMPORTS = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "onnxruntime":
+            print("telemetry off:", os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize("module", ["recognition.recognizer", "serving.handwriting_reader", "pages.detection"])
+def test_telemetry_is_off_before_the_engine_is_imported(module):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    script = f"{WATCH_IMPORTS}import project.{module}, onnxruntime"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.splitlines() == ["telemetry off: 1"]
+
+
+def test_reading_a_line_leaves_nothing_in_the_home_of_the_user_and_asks_no_name_server(tmp_path):
+    script = (
+        "import numpy; from project.recognition.recognizer import Recognizer;"
+        f"print(Recognizer.load({str(BASE)!r}).read([numpy.full((1, 36, 99), 255, numpy.uint8)]))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", script]
+    if strace := shutil.which("strace"):
+        command = [strace, "-f", "-e", "trace=connect", "-o", str(tmp_path / "calls"), *command]
+    subprocess.run(command, check=True, env=environment)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "calls"]
+    assert written == []
+    if strace:
+        assert "AF_INET" not in (tmp_path / "calls").read_text()
