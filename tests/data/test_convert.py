@@ -200,8 +200,9 @@ def page(scans):
 def test_lines_cut_out_of_pages_are_written_as_small_as_they_can_be_read(page, tmp_path):
     for crops in ("scaled", "lossless"):
         convert(str(page), tmp_path / crops, seed=0, crops=crops)
-    written = "the garden of rain"
-    small, large = (read_rows(tmp_path / crops).query("text == @written") for crops in ("scaled", "lossless"))
+    small, large = (
+        read_rows(tmp_path / crops).query("text == 'the garden of rain'") for crops in ("scaled", "lossless")
+    )
     base = Recognizer.load(BASE)
     for image, whole in zip(small["image"], large["image"], strict=True):
         assert len(image) < len(whole) / 2
