@@ -7,6 +7,7 @@ from pathlib import Path
 from project.atomic import check_outside, replaced
 from project.data.rows import Row
 from project.pages.page import Page
+from project.recognition.image import Region
 from project.recognition.picture_file import PageOf
 
 SUFFIXES = {"text": ".txt", "page": ".xml", "alto": ".xml", "pdf": ".pdf"}  # by format
@@ -68,4 +69,5 @@ class PageFiles:
             case _:
                 from project.pages.pdf import searchable_pdf  # fpdf2 and Matplotlib's fonts, which nothing else needs
 
+                assert not isinstance(row.image, Region | None), "pages are whole pictures"
                 return searchable_pdf(row.image, page)

@@ -124,7 +124,8 @@ def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
     if name == "synthetic":
         return str(synthetic.synthesize(None, lines, seed))
     if kind == "synthetic" and len(parts) == 2:
-        return str(font_lines.synthesize(*parts, None, lines, seed))
+        fonts, texts = parts
+        return str(font_lines.synthesize(fonts, texts, None, lines, seed))
     if kind == "stitched" and parts:
         return str(stitching.stitch(name.partition(":")[2], None, lines.get("train", 0), seed))
     return name

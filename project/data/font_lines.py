@@ -39,7 +39,7 @@ def synthesize(fonts: str, texts: str, folder: str | Path | None, lines: dict[st
     """
     files, paragraphs = find_fonts(fonts), list(read_paragraphs(texts).values())
     folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
-    code = [Path(module.__file__) for module in (synthetic, multilingual, page_conditions)] + [Path(__file__)]
+    code = [Path(str(module.__file__)) for module in (synthetic, multilingual, page_conditions)] + [Path(__file__)]
     digest = hashlib.sha256(repr((lines, seed, paragraphs)).encode())
     for file in [*code, *files]:
         digest.update(file.name.encode() + file.read_bytes())

@@ -94,7 +94,7 @@ def sample_lines(split: str, count: int, texts: Sequence[Sequence[str]], seed: i
 
 def prose(paragraphs: Sequence[str], rng: np.random.Generator) -> str:
     """Cut consecutive words out of a paragraph; a few lines are short, and a few in capitals."""
-    words = paragraphs[rng.integers(len(paragraphs))].split()
+    words = paragraphs[int(rng.integers(len(paragraphs)))].split()
     start = int(rng.integers(len(words)))
     longest = int(rng.integers(2, 14)) if rng.random() < 0.15 else int(rng.integers(14, LONGEST))
     line = words[start]

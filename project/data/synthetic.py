@@ -146,7 +146,7 @@ def joins_letters(font: str) -> bool:
         return font.removeprefix("fontpkg-") in JOINED
     pen = open_font(font, 400, 100, False)
     left, top, right, bottom = pen.getbbox("nun")
-    word = Image.new("L", (right - left + 2, bottom - top + 2))
+    word = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
     ImageDraw.Draw(word).text((1 - left, 1 - top), "nun", fill=255, font=pen)
     word = word.point(lambda grey: 255 * (grey > 64))
     row, column = np.argwhere(np.asarray(word))[0].tolist()

@@ -63,7 +63,7 @@ def _probability(shrunk: np.ndarray) -> np.ndarray:
 def _detector() -> onnxruntime.InferenceSession:
     """Return the network in ONNX Runtime. It is found without importing `rapidocr`, which costs memory and time."""
     package = importlib.util.find_spec("rapidocr")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise InputError(
             "reading pages needs the package rapidocr, which carries the text detector: pip install rapidocr"
         )

@@ -12,6 +12,7 @@ from fpdf import FPDF
 from fpdf.enums import TextMode
 from PIL import Image, ImageOps
 
+from project.errors import InputError
 from project.pages.page import Line, Page, Word
 from project.recognition.picture_file import MAX_PAGE_PIXELS, File, PageOf, open_picture
 
@@ -61,4 +62,7 @@ def _set_word(pdf: FPDF, word: Word, line: Line, point: float) -> None:
 
 
 def _font() -> Path:
-    return Path(importlib.util.find_spec("matplotlib").submodule_search_locations[0], FONT)
+    package = importlib.util.find_spec("matplotlib")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("a searchable PDF needs the package matplotlib, which carries its font")
+    return Path(package.submodule_search_locations[0], FONT)

@@ -94,7 +94,7 @@ class Recognizer:
 
         half: store the weights as float16, but for the statistics of batch norm, at half the size; see `as_half`.
         """
-        settings = {"charset": self.charset.characters, "height": self.height}
+        settings: dict = {"charset": self.charset.characters, "height": self.height}
         settings["calibrations"] = {decoder: asdict(calibration) for decoder, calibration in self.calibrations.items()}
         weights = as_half(self.weights) if half else self.weights
         with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as beside:

@@ -39,7 +39,7 @@ class HandwritingReader(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict | None = None
     ) -> pd.DataFrame:
-        rows = list(self.answers(list(model_input["image"]), params))
+        rows = list(self.answers(list(model_input["image"]), params or {}))
         return pd.DataFrame(rows, model_input.index, columns=COLUMNS)  # each beside its picture
 
     def answers(self, pictures: Sequence, params: dict) -> Iterator[dict]:

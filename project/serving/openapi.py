@@ -3,7 +3,7 @@
 from typing import Any
 
 from mlflow.models import ModelSignature
-from mlflow.types import TensorSpec
+from mlflow.types import DataType, TensorSpec
 
 from project.serving.workers import Served
 
@@ -31,6 +31,7 @@ def describe(served: Served, signature: ModelSignature) -> dict[str, Any]:
     params = {
         one.name: {"type": JSON_TYPES[one.dtype.name], "default": one.default}
         for one in (signature.params.params if signature.params else [])
+        if isinstance(one.dtype, DataType)
     }
     body = {"inputs": inputs} | ({"params": {"type": "object", "properties": params}} if params else {})
     error = {

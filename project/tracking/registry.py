@@ -72,8 +72,8 @@ def register_base() -> ModelVersion:
 
 
 def log_base_metrics(run_id: str, version: ModelVersion) -> None:
-    """Log the first table of `CARD_METRICS` in the base model's card to its models: the metrics on the test lines of each
-    kind of hand, those of the beam with the suffix `_beam`.
+    """Log the first table of `CARD_METRICS` in the base model's card to its models: the metrics on the test lines of
+    each kind of hand, those of the beam with the suffix `_beam`.
     """
     text = (BASE / "README.md").read_text("utf-8").partition(CARD_METRICS)[2]
     lines = text.strip().partition("\n\n")[0].splitlines()

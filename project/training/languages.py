@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ ORDERS = (3, 4, 5, 6)  # of the n-grams that are tried
 GUESSING_ORDER = 4  # of the n-grams that tell the languages of transcriptions apart
 REPEATED = 3  # times that a transcription counts beside prose, which is of another kind and far more
 LEAST = 2  # times that a word occurs in prose, to be a word of the lexicon
-UNWEIGHTED = {"weight": 1.0, "bonus": 0.0}  # of a language model whose weights are still to be found
+UNWEIGHTED: dict = {"weight": 1.0, "bonus": 0.0}  # of a language model whose weights are still to be found
 LINE = (20, 60)  # characters of the lines that prose is cut to, at least and at most
 
 Language = LanguageModel | LanguageModels
@@ -82,7 +83,7 @@ def log_prob(language: Language, labels: Sequence[int]) -> float:
     return max(model.ngram.log_prob(labels) for model in models_by_language(language).values())
 
 
-def with_weights(language: Language, **weights: float) -> Language:
+def with_weights(language: Language, **weights: Any) -> Language:
     """Return the language model, or those of all its languages, with other weights."""
     if isinstance(language, LanguageModel):
         return dataclasses.replace(language, **weights)

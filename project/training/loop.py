@@ -115,9 +115,10 @@ def train(
         short_first = epoch <= settings.curriculum_epochs
         batches = epoch_batches(widths * stretch, settings, micro_batches, rng, short_first)
         prepare = functools.partial(prepare_batch, train_lines, stretch, device)
-        own_batches = prepared_ahead(prepare, map(parallel.shard, batches), device)
+        own_batches = prepared_ahead(prepare, (parallel.shard(batch) for batch in batches), device)
         summed_loss = characters = seen = 0
-        unread_loss, unread_characters, elapsed = 0.0, 0, state.seconds
+        unread_loss: float | Tensor = 0.0
+        unread_characters, elapsed = 0, state.seconds
         bar = tqdm(batches, desc=f"epoch {epoch}/{settings.epochs}", leave=False, mininterval=1, disable=not first)
         with replica_pool(len(replicas), device) as pool:
             for index, chosen in enumerate(bar):
@@ -195,7 +196,7 @@ def training_device() -> torch.device:
 
 def trial_step(device: torch.device) -> None:
     """Make one step of training on a device, with a tiny network. RuntimeError or another if it does not work there."""
-    network = CRNN(2, channels=8, lstm_units=4, lstm_layers=1).to(device, memory_format=torch.channels_last).train()
+    network = CRNN(2, channels=8, lstm_units=4, lstm_layers=1).to(device).to(memory_format=torch.channels_last).train()
     replica = Replica(network)
     line = Line(np.full((1, 32, 64), 255, np.uint8), "a", [1])
     prepare = functools.partial(prepare_batch, [line], np.ones(1, np.float32), device, np.array([0]))
