@@ -115,7 +115,7 @@ def train(
         short_first = epoch <= settings.curriculum_epochs
         batches = epoch_batches(widths * stretch, settings, micro_batches, rng, short_first)
         prepare = functools.partial(prepare_batch, train_lines, stretch, device)
-        own_batches = prepared_ahead(prepare, (parallel.shard(batch) for batch in batches), device)
+        own_batches = prepared_ahead(prepare, (list(parallel.shard(batch)) for batch in batches), device)
         summed_loss = characters = seen = 0
         unread_loss: float | Tensor = 0.0
         unread_characters, elapsed = 0, state.seconds
