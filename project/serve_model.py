@@ -58,8 +58,8 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
     """Run the server of the version in the folder `model`, with the version's own code; return its exit code.
 
     It runs until it is told to end, or we are, or our parent is no longer the process `parent`. Where it was up and was
-    killed or failed, it is started anew; we keep `listener` open, so that requests wait for it. settings: environment variables of
-    `serving.server`.
+    killed or failed, it is started anew; we keep `listener` open, so that requests wait for it. settings: environment
+    variables of `serving.server`.
     """
     ending = False
     app, protocol = served_names(model)
@@ -89,7 +89,10 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
             return code
         log.warning("the server ended with code %s, and is started anew", code)
         time.sleep(RESTART_PAUSE)
-        server = start()
+        if not ending:
+            server = start()
+        if ending:  # since then
+            server.terminate()
 
 
 @click.command()
