@@ -89,7 +89,10 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
             return code
         log.warning("the server ended with code %s, and is started anew", code)
         time.sleep(RESTART_PAUSE)
-        server = start()
+        if not ending:
+            server = start()
+        if ending:  # since then
+            server.terminate()
 
 
 @click.command()
