@@ -31,6 +31,7 @@ READS_LINES = (  # neither torch nor what else a training needs
     "numpy",
     "onnx",
     "onnxruntime",
+    "opencv-python-headless",
     "pandas",
     "pillow",
     "pillow-heif",
@@ -38,7 +39,7 @@ READS_LINES = (  # neither torch nor what else a training needs
     "python-bidi",
     "safetensors",
 )
-READS_PAGES = ("opencv-python-headless", "rapidocr")  # the text detector is a file in the wheel of the second
+READS_PAGES = ("rapidocr",)  # the text detector is a file in its wheel
 REQUIREMENTS = {MODEL_NAME: READS_LINES, READER_NAME: READS_LINES + READS_PAGES}
 
 DESCRIPTIONS = {
