@@ -96,7 +96,7 @@ def certainty(recognizer: Recognizer, reading: Reading) -> float:
     score = float(np.log(max(mean_confidence(reading), 1e-6)))
     if recognizer.language:
         labels = recognizer.charset.encode(reading.text)
-        score += LANGUAGE_WEIGHT * recognizer.language.ngram.log_prob(labels) / (len(labels) + 1)
+        score += LANGUAGE_WEIGHT * recognizer.language.log_prob(labels) / (len(labels) + 1)
     return score
 
 
