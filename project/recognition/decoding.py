@@ -1,6 +1,7 @@
 """Log-probs -> labels: best path, and prefix beam search with a character n-gram. `charset` turns labels to text."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,10 @@ class LanguageModel:
         """Return what the end of the line adds in each state, (B,). The last word may go on in the next line."""
         return self.weight * self.ngram.log_probs[states[:, 0], BOUNDARY]
 
+    def log_prob(self, labels: Sequence[int]) -> float:
+        """Return log P_ngram(labels and then the end of the line)."""
+        return self.ngram.log_prob(labels)
+
     def for_line(self, log_probs: np.ndarray) -> "LanguageModel":
         """Return the model to read a line with: this one, whatever the line says."""
         return self
@@ -66,10 +71,14 @@ class LanguageModels:
 
     by_language: dict[str, LanguageModel]
 
+    def log_prob(self, labels: Sequence[int]) -> float:
+        """Return the log_prob of the language that the labels are the most probable in."""
+        return max(model.log_prob(labels) for model in self.by_language.values())
+
     def for_line(self, log_probs: np.ndarray) -> LanguageModel:
         """Return the model by whose n-gram the line's best path is the most probable. log_probs: (T, C)."""
         labels = best_path(log_probs)
-        return max(self.by_language.values(), key=lambda model: model.ngram.log_prob(labels))
+        return max(self.by_language.values(), key=lambda model: model.log_prob(labels))
 
 
 def decode(log_probs: np.ndarray, decoder: str, language: LanguageModel | LanguageModels | None = None) -> list[int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from project.recognition.ink import DARK
 from project.recognition.line_image import Placement, normalize_with_placement
-from project.recognition.recognizer import Reading, Recognizer, models_by_language
+from project.recognition.recognizer import Reading, Recognizer
 
 TALL = 1.5  # height / width of a picture from which its line may run up or down
 MIN_CHARACTERS = 3  # that a line which runs up or down must have, to tell it from one tall letter
@@ -96,9 +96,7 @@ def certainty(recognizer: Recognizer, reading: Reading) -> float:
     score = float(np.log(max(mean_confidence(reading), 1e-6)))
     if recognizer.language:
         labels = recognizer.charset.encode(reading.text)
-        models = models_by_language(recognizer.language).values()
-        log_prob = max(model.ngram.log_prob(labels) for model in models)
-        score += LANGUAGE_WEIGHT * log_prob / (len(labels) + 1)
+        score += LANGUAGE_WEIGHT * recognizer.language.log_prob(labels) / (len(labels) + 1)
     return score
 
 

@@ -78,11 +78,6 @@ def by_language(texts: Sequence[str], prose: Mapping[str, Sequence[str]], charse
     return sorted_texts
 
 
-def log_prob(language: Language, labels: Sequence[int]) -> float:
-    """Return log P(labels) by the n-gram of the language that they are most probable in."""
-    return max(model.ngram.log_prob(labels) for model in models_by_language(language).values())
-
-
 def with_weights(language: Language, **weights: Any) -> Language:
     """Return the language model, or those of all its languages, with other weights."""
     if isinstance(language, LanguageModel):

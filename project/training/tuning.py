@@ -19,7 +19,7 @@ from project.recognition.calibration import (
 )
 from project.recognition.decoding import BEAM_WIDTH, best_path, prefix_beam_search
 from project.recognition.recognizer import Reading, Recognizer, models_by_language
-from project.training.languages import Language, has_lexicon, is_weighted, log_prob, with_weights
+from project.training.languages import Language, has_lexicon, is_weighted, with_weights
 
 LANGUAGE_MODEL_LINES = 200  # at most, spread over the validation split: it bounds the time
 ENOUGH_LINES = 20  # to choose the weights of a language model by
@@ -106,7 +106,7 @@ def spread(items: Sequence, most: int) -> list:
 
 def most_probable(languages: Iterable[Language], lines: Sequence[Line]) -> Language:
     """Return the language model to which the lines are the most probable."""
-    return max(languages, key=lambda language: sum(log_prob(language, line.labels) for line in lines))
+    return max(languages, key=lambda language: sum(language.log_prob(line.labels) for line in lines))
 
 
 def best_language_model(

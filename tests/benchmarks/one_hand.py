@@ -1,6 +1,6 @@
 """What some pages of one hand teach the base model: CER on other pages of that hand, before and after, and minutes.
 
-    python -m tests.benchmarks.one_hand --data archives --writer poemes-louise --pages 1,5,10 --test-pages 5
+    python -m tests.benchmarks.one_hand --data ../shared/data/archives --writer poemes-louise --pages 1,5 --test-pages 5
 
 Trains as `mlflow run . -e train -P data=PAGES -P start_from=base` does, on the first pages, and reads the last
 ones with both decoders. The base model must not have been trained on the hand. Prints a row for each number of pages,

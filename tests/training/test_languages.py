@@ -44,7 +44,7 @@ def test_a_line_is_as_probable_as_in_its_most_probable_language():
     prose = {"french": FRENCH, "english": ENGLISH}
     (both,) = languages.candidates([], prose, CHARSET)
     labels = CHARSET.encode("the garden")
-    assert languages.log_prob(both, labels) == both.by_language["english"].ngram.log_prob(labels)
+    assert both.log_prob(labels) == both.by_language["english"].ngram.log_prob(labels)
 
 
 def test_all_languages_get_the_same_weights():
