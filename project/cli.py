@@ -74,6 +74,9 @@ def run(name: str, command: click.Command) -> None:
         start_log(name)
     except OSError as error:
         sys.exit(f"{name}: log.log cannot be written in {Path.cwd()}: {error.strerror}")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal can show every text
     log.info("started: %s", " ".join(sys.argv[1:]))
     run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may detach from it
     on_termination(interrupt)

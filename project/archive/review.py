@@ -25,7 +25,7 @@ from project.recognition.recognizer import Recognizer
 TEMPLATE = Path(__file__).with_name("review.html")
 HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a place (see `transcription.places`) in each row
 MAX_SIDE = 1800  # px of the picture of a page that is shown
-LINE = '<li><img src="{address}" alt=""><input value="{read}" data-image="{image}" data-page="{page}"></li>'
+LINE = '<li><img src="{address}" alt=""><input dir="auto" value="{read}" data-image="{image}" data-page="{page}"></li>'
 OUTLINE = '<polygon points="{outline}" data-image="{image}"/>'
 PAGE = """<section class="page">
 <figure><img src="{address}" alt="{page}"><svg viewBox="0 0 {width} {height}">{outlines}</svg></figure>

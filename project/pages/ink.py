@@ -1,9 +1,12 @@
 """A picture of a page -> what of it is ink, what is paper, and what are ruled lines."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from project.pages.text_lines import Course
 
 INK_SHARE = 0.4  # of the contrast of the darkest ink nearby: as much darker than the paper is ink
 MIN_INK = 16  # grey levels darker than the paper: less is grain
@@ -20,6 +23,17 @@ class Sheet(NamedTuple):
     paper: np.ndarray  # uint8, the grey that the page would have without its ink
     ink: np.ndarray  # bool
     rules: np.ndarray  # bool: upright ruled lines, which separate columns
+
+
+def is_light_on_dark(pixels: np.ndarray, pieces: Sequence[Course]) -> bool:
+    """Return whether a page uint8 (H, W) is written in light on a dark ground, by the lines' cores: most of them is
+    ground.
+    """
+    cores = np.zeros(pixels.shape, np.uint8)
+    for piece in pieces:
+        cv2.polylines(cores, [np.rint(piece.points).astype(np.int32)], False, 1, max(1, round(piece.thickness)))
+    dark, ground, light = np.percentile(pixels[cores > 0], (2, 50, 98))
+    return bool(light - ground > ground - dark)
 
 
 def separate_ink(pixels: np.ndarray, thickness: float) -> Sheet:

@@ -39,11 +39,8 @@ class LineCut:
     baseline: np.ndarray  # (W,): the row on which the letters stand
 
     def on_page(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the places (M, 2) on the page, px, of places in the picture: float (M,) and (M,)."""
-        column = np.arange(len(self.points))
-        points = np.stack([np.interp(columns, column, self.points[:, axis]) for axis in (0, 1)], axis=1)
-        normals = np.stack([np.interp(columns, column, self.normals[:, axis]) for axis in (0, 1)], axis=1)
-        return points + normals * (rows - self.middle)[:, None]
+        """Return the places (M, 2) on the page, px, of whole columns int (M,) and rows float (M,) of the picture."""
+        return self.points[columns] + self.normals[columns] * (rows - self.middle)[:, None]
 
     def transformed(self, matrix: np.ndarray) -> "LineCut":
         """Return the same picture with its places under an affine map (2, 3)."""

@@ -13,6 +13,7 @@ SIDE = 1250  # px: of the square that has the area of the first map
 CORE_IN_MAP = 7.0  # px: where the cores of half of the pieces are thinner, the map is made larger
 MAX_SIDE = 4000  # px: of the square that has the area of the largest map
 CORE = 20.0  # px: of the usual core in the upright page; more takes time and is read no better
+MAX_UPRIGHT = 5000  # px: of the square that has the area of the largest upright page
 MIN_SKEW, MAX_SKEW = 0.5, 6.0  # degrees: less is left as it is; with more the map is made again, of the level page
 
 
@@ -46,6 +47,7 @@ def level(picture: np.ndarray) -> Upright:
         pieces = find_text(pixels)
     angle = skew(pieces)
     shrink = min(1.0, CORE / usual_thickness(pieces)) if pieces else 1.0
+    shrink = min(shrink, map_scale(pixels.shape, MAX_UPRIGHT))
     turned, back = turned_by(pixels, -angle if abs(angle) > MIN_SKEW else 0.0, shrink)
     matrix = matrix @ np.vstack([back, [0, 0, 1]])
     if abs(angle) > MAX_SKEW:
@@ -66,14 +68,17 @@ def upside_down(page: Upright) -> Upright:
 
 
 def find_text(pixels: np.ndarray) -> list[Course]:
-    """Return the pieces of lines in a picture uint8 (H, W), in its px; small writing is looked at in a larger map."""
-    scale = map_scale(pixels.shape, SIDE)
+    """Return the pieces of lines in a picture uint8 (H, W), in its px. Small writing, and a page on which nothing
+    is found, is looked at in a larger map."""
+    scale, most = map_scale(pixels.shape, SIDE), map_scale(pixels.shape, MAX_SIDE)
     pieces, factor = _pieces(pixels, scale)
-    if pieces and scale < 1:
+    if not pieces and scale < most:
+        scale = min(2 * scale, most)
+        pieces, factor = _pieces(pixels, scale)
+    if pieces and scale < most:
         core = usual_thickness(pieces) * factor
         if core < CORE_IN_MAP:
-            larger = min(scale * 2 * CORE_IN_MAP / core, map_scale(pixels.shape, MAX_SIDE))
-            pieces, _ = _pieces(pixels, larger)
+            pieces, _ = _pieces(pixels, min(scale * 2 * CORE_IN_MAP / core, most))
     return pieces
 
 

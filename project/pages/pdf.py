@@ -12,10 +12,11 @@ from fpdf import FPDF
 from fpdf.enums import TextMode
 from PIL import Image, ImageOps
 
-from project.pages.page import Line, Outline, Page
+from project.pages.page import Line, Page, Word
 from project.recognition.picture_file import MAX_PAGE_PIXELS, File, PageOf, open_picture
 
 DPI = 200  # where the picture does not say how large its px are
+MIN_DPI, MAX_DPI = 50, 2400  # what a picture says beyond them is not true
 QUALITY = 85  # of the JPEG
 FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"  # in the package `matplotlib`; it has most letters of Europe
 INCH = 72  # points
@@ -39,27 +40,24 @@ def searchable_pdf(picture: File | PageOf, page: Page) -> bytes:
     pdf.text_mode = TextMode.INVISIBLE
     for line in page.lines:
         for word in line.words:
-            _set_word(pdf, word.text, word.outline, line, point)
+            _set_word(pdf, word, line, point)
     return bytes(pdf.output())
 
 
-MIN_DPI, MAX_DPI = 50, 2400
-
-
-def _set_word(pdf: FPDF, text: str, outline: Outline, line: Line, point: float) -> None:
-    """Write a word along its line, over its outline."""
+def _set_word(pdf: FPDF, word: Word, line: Line, point: float) -> None:
+    """Write a word along its line, over its outline, and after it a space, without which readers of PDF guess."""
     (x0, y0), (x1, y1) = line.baseline[0], line.baseline[-1]
     angle = math.atan2(y1 - y0, x1 - x0)
-    along = [x * math.cos(angle) + y * math.sin(angle) for x, y in outline]
-    across = [y * math.cos(angle) - x * math.sin(angle) for x, y in outline]
+    along = [x * math.cos(angle) + y * math.sin(angle) for x, y in word.outline]
+    across = [y * math.cos(angle) - x * math.sin(angle) for x, y in word.outline]
     start, length = min(along), max(along) - min(along)
     base = y0 * math.cos(angle) - x0 * math.sin(angle)
     left, top = start * math.cos(angle) - base * math.sin(angle), start * math.sin(angle) + base * math.cos(angle)
     pdf.set_font("text", size=max(1.0, (max(across) - min(across)) * point / 1.4))
     pdf.set_stretching(100)
-    pdf.set_stretching(max(1.0, 100 * length * point / max(pdf.get_string_width(text), 0.1)))
+    pdf.set_stretching(max(1.0, 100 * length * point / max(pdf.get_string_width(word.text), 0.1)))
     with pdf.rotation(-math.degrees(angle), left * point, top * point):
-        pdf.text(left * point, top * point, text)
+        pdf.text(left * point, top * point, word.text + (" " if word is not line.words[-1] else ""))
 
 
 def _font() -> Path:
