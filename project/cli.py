@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from project.errors import InputError
 from project.tracking.mlflow_run import fail_fast
+from project.tracking.store import mark_as_training, open_store
 
 PORT = click.IntRange(1, 65535)
 PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
@@ -40,7 +41,9 @@ def start_log(name: str) -> None:
 
 def detach_from_project_run() -> str | None:
     """Let runs that are started from here on be runs of their own; return the id of that of `mlflow run`, if any."""
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    if experiment_id := os.environ.pop("MLFLOW_EXPERIMENT_ID", None):
+        open_store()
+        mark_as_training(experiment_id)
     return os.environ.pop("MLFLOW_RUN_ID", None)
 
 
@@ -71,6 +74,9 @@ def run(name: str, command: click.Command) -> None:
         start_log(name)
     except OSError as error:
         sys.exit(f"{name}: log.log cannot be written in {Path.cwd()}: {error.strerror}")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal can show every text
     log.info("started: %s", " ".join(sys.argv[1:]))
     run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may detach from it
     on_termination(interrupt)

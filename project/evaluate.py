@@ -10,9 +10,11 @@ from project import cli
 from project.data import sources
 from project.data.line_cache import LineImages, line_images
 from project.data.rows import of_split
+from project.data.splits import digest_rows
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.decoding import DECODERS
-from project.tracking import registry
+from project.tracking import registry, report
+from project.tracking.store import mark_as_training
 
 
 def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]:
@@ -43,15 +45,19 @@ def main(data: str, model_version: str, decoder: str) -> None:
     rows, images, split = rows_to_read(data, recognizer.height)
     lines, rejected = evaluate_rows(recognizer, rows, decoder, images)
 
-    figures = error_rates(lines) | calibration_errors(lines) | {"lines": len(lines), "rejected": len(rejected)}
+    metrics = error_rates(lines) | calibration_errors(lines) | {"lines": len(lines), "rejected": len(rejected)}
+    run = mlflow.active_run() or mlflow.start_run()  # that of `mlflow run`, if there is one
     mlflow.set_tags({"version": version.version, "split": split})
-    mlflow.log_metrics(figures)
+    dataset = report.dataset_of(rows.assign(data=data), split, digest_rows(rows), {data: data})
+    mlflow.log_input(dataset, context="testing")
+    report.log_to_models(run.info.run_id, version, metrics, dataset)
+    mark_as_training(run.info.experiment_id)
     mlflow.log_table(lines, "lines.json")
     mlflow.log_text(rejected.to_csv(index=False), "rejected_rows.csv")
     for row in rejected.itertuples():
         print(f"left out: {row.source}: {row.reason}")
     print(f"{version.name} version {version.version} on {split} lines of {data}")
-    print(json.dumps(figures))
+    print(json.dumps(metrics))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ HEIGHT = 36  # px: finer line images than by default
 RATE = Settings.learning_rate * 5 / 8  # of a training on much that is new, whatever it starts from
 COLLECTION_LINES = 100  # a collection with fewer test lines is not told of by itself
 HAND_LINES = 10  # a hand with fewer test lines is too short to be told of by itself
-FIGURES = "## What it reads\n"  # the card from here on is written by this command
 
 
 def kinds_of(rows: pd.DataFrame) -> pd.Series:
@@ -42,7 +41,7 @@ def figures_by_kind(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
     groups = [*lines.groupby("kind"), ("all", lines)]
     return pd.DataFrame(
         {
-            "kind of hand": kind,
+            "data set": kind,
             "decoder": decoder,
             "test lines": len(own),
             **error_rates(own),
@@ -78,8 +77,8 @@ def write_card(folder: Path, data: Data) -> pd.DataFrame:
         figures.append(figures_by_kind(decoder, lines))
     table, hands = pd.concat(figures), spread_of_hands(lines)
     card = folder / "README.md"
-    head = card.read_text("utf-8").partition(FIGURES)[0] if card.exists() else ""
-    text = f"{head}{FIGURES}\n{table.to_markdown(index=False)}\n"
+    head = card.read_text("utf-8").partition(registry.CARD_METRICS)[0] if card.exists() else ""
+    text = f"{head}{registry.CARD_METRICS}\n{table.to_markdown(index=False)}\n"
     if len(hands):
         text += f"\nCER by hand, of hands with {HAND_LINES} test lines or more, with {DECODERS[-1]}:\n\n"
         text += f"{hands.to_markdown(index=False)}\n"
@@ -102,7 +101,7 @@ def parse_repeats(repeat: str) -> dict[str, int]:
 @click.option("--repeat", default="", help="Data sets whose lines come several times an epoch, such as archives=2.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
-@click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
+@click.option("--start-from", required=True, help=experiment.START_HELP)
 @click.option("--channels", default=160, type=click.IntRange(4), help="Of the last convolution.")
 @click.option("--lstm-units", default=192, type=click.IntRange(1), help="Of each LSTM, a direction.")
 @click.option("--page-conditions", default=1.0, type=click.FloatRange(0, 4), help="Strength of what pages add.")

@@ -38,13 +38,14 @@ def launch(processes: int) -> None:
 @click.command()
 @click.option("--data", type=cli.Data(), required=True, help="Data sets as in project/dataset, separated by commas.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
-@click.option("--start-from", required=True, help='Nothing, "base", or a version: a number, latest, an alias.')
+@click.option("--start-from", required=True, help=experiment.START_HELP)
 @click.option(
     "--texts", type=cli.FullPath(), default="", help="A text file for the language model, beside the training's texts."
 )
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
-def main(data: str, epochs: int, start_from: str, texts: str, seed: int, processes: int) -> None:
+@click.option("--checkpoints", default="local", type=click.Choice(experiment.CHECKPOINTS), help="Of each epoch.")
+def main(data: str, epochs: int, start_from: str, texts: str, seed: int, processes: int, checkpoints: str) -> None:
     if processes > 1 and not torch.distributed.is_torchelastic_launched():
         launch(processes)
         return
@@ -55,7 +56,7 @@ def main(data: str, epochs: int, start_from: str, texts: str, seed: int, process
     with parallel.process_group():
         data_set = load_data(*sources.parse_data(data), height=settings.height, seed=seed, characters=known)
         question = "How well does it read after a training on these lines?"
-        run = experiment.run("train", question, settings, data_set, start)
+        run = experiment.run("train", question, settings, data_set, start, checkpoints)
     if run:
         champion = experiment.promote_best([run], data_set)
         print(experiment.summary([run], champion).to_string())

@@ -41,7 +41,7 @@ def transcribe(
 
 
 def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
-    """The figures, the histogram of confidence, the least certain lines and the bad pictures, to MLflow."""
+    """Log the figures, the histogram of confidence, the least certain lines and the bad pictures to MLflow."""
     mlflow.log_metrics(metrics)
     mlflow.log_figure(figures.confidence_histogram(summary.histogram), "confidence.png")
     mlflow.log_table(summary.least_certain, "least_certain.json")
@@ -86,7 +86,7 @@ def main(
     version = registry.find_version(model_version, registry.READER_NAME)
     with transcription.locked(parts):
         transcription.drop_failed(parts)
-        before, started = transcription.count(parts), time.monotonic()
+        before, started = set(transcription.table_of(parts).files), time.monotonic()
         transcribe(images, parts, version, layout, page_files, engine, master)
         seconds = time.monotonic() - started
         summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_places(parts))
@@ -101,7 +101,11 @@ def main(
             )
             print(f"{handed_out} lines to correct: {Path(table).with_suffix('.html')}, or {table}")
 
-    metrics = {"lines": summary.lines, "bad_pictures": summary.bad_pictures, "read_now": summary.lines - before}
+    metrics: dict[str, float] = {
+        "lines": summary.lines,
+        "bad_pictures": summary.bad_pictures,
+        "read_now": transcription.count(parts, exclude=before),
+    }
     metrics |= {"lines_per_s": round(metrics["read_now"] / seconds, 1), "mean_confidence": summary.mean_confidence}
     mlflow.set_tags({"version": version.version, "output": output, "engine": engine})
     log(summary, metrics)
@@ -109,6 +113,9 @@ def main(
         print(f"not read: {line.source}: {line.error}")
     print(f"{version.name} version {version.version}: {images} -> {output}")
     print(json.dumps(metrics))
+    if summary.bad_pictures == summary.lines:
+        first = summary.bad.iloc[0]
+        raise InputError(f"images: none of {summary.lines} pictures can be read, the first because: {first['error']}")
 
 
 if __name__ == "__main__":

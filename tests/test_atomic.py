@@ -1,9 +1,11 @@
+import errno
+import fcntl
 import os
 import time
 
 import pytest
 
-from project.atomic import UNUSED, cached_folder, replaced
+from project.atomic import UNUSED, NoLockError, cache_home, cached_folder, locked, replaced
 from project.handover import keep_transcription, kept_transcription, transcription_of
 
 
@@ -69,3 +71,64 @@ def test_a_picture_s_transcription_holds_whichever_file_is_newer(tmp_path):
     text.write_bytes(b"caf\xe9")
     with pytest.raises(ValueError, match=r"line\.gt\.txt: not UTF-8"):
         transcription_of(picture)
+
+
+@pytest.mark.parametrize("harm", ["delete", "cut short", "delete what says how large they are"])
+def test_a_cached_folder_of_which_a_cleaner_has_taken_a_part_is_made_anew(tmp_path, harm):
+    made = []
+
+    def make(beside):
+        made.append(1)
+        (beside / "content").write_text("whole")
+        (beside / "other").write_text("other")
+
+    folder = cached_folder(tmp_path / "lines-1", make)
+    cached_folder(folder, make)
+    assert made == [1]
+    match harm:
+        case "delete":
+            (folder / "other").unlink()
+        case "cut short":
+            os.truncate(folder / "content", 2)
+        case _:
+            (folder / ".contents.json").unlink()
+    cached_folder(folder, make)
+    assert made == [1, 1]
+    assert (folder / "content").read_text() == "whole"
+    assert (folder / "other").exists()
+
+
+def test_a_lock_that_another_holds_is_waited_for_and_then_named(tmp_path):
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(ValueError, match=r"lock: another process has held this lock for 0\.2 s"),
+        locked(tmp_path / "lock", timeout=0.2),
+    ):
+        pass
+    with locked(tmp_path / "lock", timeout=0):  # it is free again
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named_or_done_without_and_nothing_hangs(tmp_path, monkeypatch, code):
+    def flock(descriptor, operation):
+        if operation != fcntl.LOCK_UN:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if code != errno.ENOSYS:  # there the library makes a lock of the file itself
+        with pytest.raises(NoLockError, match="its file system may have no locks"), locked(tmp_path / "lock"):
+            pass
+    for _ in range(2):
+        folder = cached_folder(tmp_path / "lines-1", lambda beside: (beside / "content").write_text("x"))
+    assert (folder / "content").read_text() == "x"
+
+
+def test_the_cache_is_in_the_temporary_folder_where_home_cannot_be_written_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_home() == tmp_path / "cache" / "handwriting-classifier"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_home() == tmp_path / f"handwriting-classifier-{os.getuid()}"
+    assert cache_home().is_dir()

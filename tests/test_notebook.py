@@ -83,6 +83,12 @@ def test_the_table_of_test_lines_gives_the_figures_of_the_run(runs):
         assert run.data.metrics["test_cer"] == pytest.approx(cer)
 
 
+def test_mlflow_s_ui_opens_the_experiments_as_model_training(runs):
+    for name in (experiment.EXPERIMENT, "mlp"):
+        tags = mlflow.get_experiment_by_name(name).tags
+        assert tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_three_versions_are_registered_and_lead_back_to_their_runs(runs):
     for number in "123":
         version = registry.find_version(number)

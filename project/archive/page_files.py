@@ -50,6 +50,7 @@ class PageFiles:
             beside.write_bytes(self._content(page, row, path.parent))
 
     def _content(self, page: Page, row: Row, folder: Path) -> bytes:
+        assert row.image is not None  # it was read
         file = row.image.file if isinstance(row.image, PageOf) else row.image
         # PAGE and ALTO name the picture, from where they are, so that other programs find it
         picture = os.path.relpath(file, folder) if isinstance(file, str) else Path(row.source).name

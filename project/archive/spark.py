@@ -1,4 +1,4 @@
-"""The same as `archive.transcribe` on Apache Spark: many processes, on one machine or on a cluster of them.
+"""The same as `transcription` on Apache Spark: many processes, on one machine or on a cluster of them.
 
 Spark shares out the work, and does again what a lost worker had begun; each task writes one part.
 """
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+import pyarrow.dataset as ds
 from mlflow.entities.model_registry import ModelVersion
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -21,7 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructType
 
 from project.archive import transcription
-from project.data.folders import PICTURES
+from project.data.folders import FILES
 from project.data.sources import is_picture_folder
 from project.data.tables import find_tables
 from project.errors import InputError
@@ -48,7 +49,7 @@ def transcribe(images: str, parts: Path, version: ModelVersion, master: str, lay
     master: as Spark names it, such as `local[2]` or `spark://host:7077`.
 
     images: a folder of pictures, or parquet that holds them. Each worker must reach it, and `parts`, at the same path.
-    ValueError if `images` is something else, or Spark fails.
+    Raise InputError if `images` is something else, or Spark fails.
     """
     try:
         with session(master) as spark:
@@ -60,7 +61,7 @@ def transcribe(images: str, parts: Path, version: ModelVersion, master: str, lay
 
 @contextmanager
 def session(master: str) -> Iterator[SparkSession]:
-    """A Spark session with our settings, which is stopped in the end; Python on the workers is the one that runs."""
+    """Yield a Spark session with our settings, which is stopped in the end; workers run this Python."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("transcribe").master(master)
     here = {"spark.driver.host": "127.0.0.1"} if master.startswith("local") else {}
@@ -78,11 +79,15 @@ def read_missing(spark: SparkSession, images: str, parts: Path, version: ModelVe
     """Read the pictures that `parts` lacks."""
     pictures = find_pictures(spark, images)
     if transcription.count(parts):
+        drop_replaced(spark, pictures, parts)
         known = spark.read.parquet(_location(parts)).select(F.xxhash64("source").alias("key"))
         pictures = pictures.join(F.broadcast(known), F.xxhash64("source") == known["key"], "left_anti")
     uri = registry.version_uri(version)
     reader = mlflow.pyfunc.spark_udf(spark, uri, READING, env_manager="local", params={"layout": layout})
-    read = pictures.select("source", reader(F.struct("image")).alias("reading")).select("source", "reading.*")
+    read = pictures.select(
+        "source", F.sha2("image", 256).alias("fingerprint"), reader(F.struct("image")).alias("reading")
+    )
+    read = read.select("source", "fingerprint", "reading.*")
     is_page, is_read = F.col("layout") == "page", F.col("error") == ""  # the model answers without nulls
     # a row for each line of a page, and one for anything else
     lines = F.when(is_page, F.col("lines")).otherwise(F.array())
@@ -99,11 +104,23 @@ def read_missing(spark: SparkSession, images: str, parts: Path, version: ModelVe
         F.when(is_line, F.coalesce("of_page.confidence", "confidence")).alias("confidence"),
         F.lit(int(version.version)).cast("long").alias("model_version"),
         F.when(~is_read, F.col("error")).alias("error"),
+        "fingerprint",
     ).write.mode("append").parquet(f"file:{parts}")
 
 
+def drop_replaced(spark: SparkSession, pictures: DataFrame, parts: Path) -> None:
+    """Take out of `parts` what was read of other pictures under the same names."""
+    schema = "source string, fingerprint string"  # archives from before November 2026 lack the second
+    known = spark.read.schema(schema).parquet(_location(parts)).where("fingerprint is not null").distinct()
+    known = known.select(F.xxhash64("source").alias("key"), F.col("fingerprint").alias("known"))
+    same_name = pictures.join(F.broadcast(known), F.xxhash64("source") == known["key"])
+    replaced = same_name.where(F.sha2("image", 256) != F.col("known")).select("source").distinct().collect()
+    if replaced:
+        transcription.drop(parts, ds.field("source").isin([row["source"] for row in replaced]))
+
+
 def find_pictures(spark: SparkSession, images: str) -> DataFrame:
-    """The bytes of each picture, `image`, with its `source` as `dataset.stream_rows` names it."""
+    """Return the bytes of each picture, `image`, with its `source` as `sources.stream_rows` names it."""
     tables = [table.name for table in find_tables(images)]
     if tables and all(table.endswith(".parquet") for table in tables):
         return from_parquet(spark, tables)
@@ -113,8 +130,9 @@ def find_pictures(spark: SparkSession, images: str) -> DataFrame:
 
 
 def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
-    """Its row groups may be few and large, so its rows are shared out anew: that is cheap beside reading them. By a
-    hash: where rows are dealt out in turn, Spark sorts them all first, so that a lost task can be done again.
+    """Return the pictures in tables, shared out anew: row groups may be few and large, and reading takes longer.
+
+    By a hash: where rows are dealt out in turn, Spark sorts them all first, so that a lost task can be done again.
     """
     rows = spark.read.parquet(*map(_location, tables))
     kind = rows.schema["image"].dataType if "image" in rows.columns else None
@@ -129,27 +147,27 @@ def from_parquet(spark: SparkSession, tables: list[str]) -> DataFrame:
 
 
 def from_files(spark: SparkSession, folder: str) -> DataFrame:
-    """The pictures in a folder and below."""
+    """Return the pictures in a folder and below."""
     spark.conf.set("spark.sql.files.minPartitionNum", least_tasks(spark))
     anycase = str.maketrans({letter: f"[{letter}{letter.upper()}]" for letter in string.ascii_lowercase})
-    suffixes = sorted(suffix.translate(anycase) for suffix in PICTURES | {".pdf"})
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
-    files = files.option("pathGlobFilter", f"*{{{','.join(suffixes)}}}").load(_location(folder))
+    suffixes = sorted(suffix.translate(anycase) for suffix in FILES)
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", True)
+    files = reader.option("pathGlobFilter", f"*{{{','.join(suffixes)}}}").load(_location(folder))
     return files.select(_path(F.col("path")).alias("source"), F.col("content").alias("image"))
 
 
 def least_tasks(spark: SparkSession) -> int:
-    """Several a core, so that the last ones are done at about the same time."""
+    """Return the number of tasks: several a core, so that the last ones are done at about the same time."""
     return 4 * spark.sparkContext.defaultParallelism
 
 
 def _location(path: str | Path) -> str:
-    """Where to read: an address, or a path of this machine, in which Spark would take [ or * for a pattern."""
+    """Return where to read: an address, or a path of this machine, in which Spark would take [ or * for a pattern."""
     if "://" in str(path):
         return str(path)
     return "file:" + re.sub(r"([*?\[\]{}\\])", r"\\\1", str(Path(path).expanduser().resolve()))
 
 
 def _path(address: Column) -> Column:
-    """The path of a file of this machine; any other address as it is."""
+    """Return the path of a file of this machine; any other address as it is."""
     return F.regexp_replace(address, "^file:/+", "/")

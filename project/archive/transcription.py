@@ -5,25 +5,28 @@ them what is missing.
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pyarrow.csv import CSVWriter
 from tqdm import tqdm
 
+from project import atomic
 from project.archive.page_files import PageFiles
-from project.atomic import check_outside, replaced
+from project.atomic import NoLockError, check_outside, replaced
 from project.data import sources
 from project.data.folders import count_pictures
 from project.data.rows import Row, batched
+from project.data.splits import fingerprint
 from project.errors import InputError
 from project.pages.line_or_page import decode
 from project.pages.page import Page
@@ -43,24 +46,29 @@ SCHEMA = pa.schema(
         "confidence": pa.float64(),  # 0 to 1; missing where there is an error, or no line
         "model_version": pa.int64(),
         "error": pa.string(),  # why the picture could not be read
+        "fingerprint": pa.string(),  # of the picture (see `splits.fingerprint`), by which a replaced one is known
     }
 )
-OF_PAGES = {"page", "line", "outline"}  # columns that archives from before November 2026 do not have
-WRITERS = {".parquet": pq.ParquetWriter, ".csv": CSVWriter}
+ADDED = {"page", "line", "outline", "fingerprint"}  # columns that archives from before November 2026 do not have
+SUFFIXES = (".parquet", ".csv")  # of an output that is one table
+BOM = b"\xef\xbb\xbf"  # by which spreadsheets know UTF-8
+FORMULA = r"^[=+\-@]"  # with which spreadsheets begin a formula
+NUMBER = r"^-?\d+([.,]\d+)?$"
+NO_FORMULA = "\u200b"  # before it in a CSV: shown as nothing, and removed when our own commands read it
 PART = 2048  # lines: what a call that is killed has to read again at most
 BINS = 20  # of the histogram of confidence
 LISTED = 1000  # bad pictures that a summary names; the table has them all
 
 
 def parts_of(output: str, images: str) -> Path:
-    """The folder of the parts: `output` itself, or for `lines.csv` the folder `lines.csv.parts` beside it.
+    """Return the folder of the parts: `output` itself, or for `lines.csv` the folder `lines.csv.parts` beside it.
 
-    ValueError if `output` is neither a folder nor a table, is a table that was not made of such parts, or stands among
-    the pictures, where it would be taken for more of them.
+    Raise InputError if `output` is neither a folder nor a table, is a table that was not made of such parts, or stands
+    among the pictures, where it would be taken for more of them.
     """
     path = Path(output).resolve()
-    if path.suffix not in ("", *WRITERS):
-        raise InputError(f"output: {path} is neither a folder nor one of {', '.join(WRITERS)}")
+    if path.suffix not in ("", *SUFFIXES):
+        raise InputError(f"output: {path} is neither a folder nor one of {', '.join(SUFFIXES)}")
     check_outside(images, "output", path)
     parts = path.with_name(f"{path.name}.parts") if path.suffix else path
     if path.exists() and not parts.exists():
@@ -70,52 +78,69 @@ def parts_of(output: str, images: str) -> Path:
 
 @contextmanager
 def locked(parts: Path) -> Iterator[None]:
-    """Make the folder, and keep others from writing parts to it at the same time. ValueError if somebody does."""
+    """Make the folder, and keep others from writing parts to it at the same time. Raise InputError if somebody does."""
     parts.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(parts / ".lock", blocking=False):
-            yield
-    except Timeout:
-        raise InputError(f"output: another process is writing to {parts}") from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(atomic.locked(parts / ".lock", timeout=0))
+        except NoLockError:
+            raise
+        except InputError:
+            raise InputError(f"output: another process is writing to {parts}") from None
+        yield
 
 
 def table_of(parts: Path) -> ds.Dataset:
-    """All that has been read so far. ValueError if the folder holds other tables."""
+    """Return all that has been read so far. Raise InputError if the folder holds other tables."""
     table = ds.dataset(parts, format="parquet", exclude_invalid_files=False)
     names = set(table.schema.names)
-    if table.files and names != set(SCHEMA.names) and names != set(SCHEMA.names) - OF_PAGES:
+    if table.files and not set(SCHEMA.names) - ADDED <= names <= set(SCHEMA.names):
         raise InputError(f"output: {parts} holds tables with the columns {table.schema.names}, not {SCHEMA.names}")
     return table.replace_schema(SCHEMA)
 
 
-def count(parts: Path) -> int:
-    """How many lines have been read so far."""
-    return table_of(parts).count_rows()
+def count(parts: Path, exclude: Collection[str] = ()) -> int:
+    """Return how many lines have been read so far; those in the files `exclude` are not counted."""
+    return sum(part.count_rows() for part in table_of(parts).get_fragments() if part.path not in exclude)
 
 
-def keys(sources: Sequence[str]) -> np.ndarray:
-    """A number for each source (N,), 64 bits: 8 bytes a line is what resuming holds in memory, and 16 at its start."""
-    return pd.util.hash_array(np.array(sources, dtype=object), categorize=False)
+def keys(texts: Iterable[str]) -> np.ndarray:
+    """Return a number of 64 bits for each text (N,)."""
+    return pd.util.hash_array(np.array(list(texts), dtype=object), categorize=False)
 
 
-def read_keys(parts: Path) -> np.ndarray:
-    """The keys of the lines that have been read, in order, and the largest number there is at the end (N + 1,)."""
-    batches = table_of(parts).to_batches(columns=["source"])
-    end = np.array([np.iinfo(np.uint64).max], dtype=np.uint64)
-    known = np.concatenate([end, *(keys(batch["source"].to_pylist()) for batch in batches)])
-    known.sort()  # in its place
-    return known
+class Known(NamedTuple):
+    """The pictures that have been read: 16 bytes for each is what resuming holds in memory, and 40 at its start."""
+
+    sources: np.ndarray  # keys, in order, and the largest number there is at the end (N + 1,)
+    fingerprints: np.ndarray  # keys, in the same order (N + 1,)
+
+
+def read_known(parts: Path) -> Known:
+    """Return the pictures that have been read."""
+    sources = [np.array([np.iinfo(np.uint64).max], dtype=np.uint64)]
+    fingerprints = [np.zeros(1, dtype=np.uint64)]
+    for batch in table_of(parts).to_batches(columns=["source", "fingerprint"]):
+        sources.append(keys(batch["source"].to_pylist()))
+        fingerprints.append(keys(known or "" for known in batch["fingerprint"].to_pylist()))
+    unsorted = np.concatenate(sources)
+    order = unsorted.argsort()
+    return Known(unsorted[order], np.concatenate(fingerprints)[order])
 
 
 def drop_failed(parts: Path) -> None:
     """Take the pictures that could not be read out of the parts, for them to be tried again: they may be whole now."""
-    failed = ds.field("error").is_valid()
+    drop(parts, ds.field("error").is_valid())
+
+
+def drop(parts: Path, rows: ds.Expression) -> None:
+    """Take rows out of the parts, each of which is replaced whole."""
     for part in table_of(parts).get_fragments():
-        if part.count_rows(filter=failed):
+        if part.count_rows(filter=rows):
             path = Path(part.path)
             path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Spark's, of what the part was
             with replaced(path) as beside:
-                pq.write_table(part.to_table(SCHEMA, filter=~failed), beside)
+                pq.write_table(part.to_table(SCHEMA, filter=~rows), beside)
 
 
 def transcribe(
@@ -126,11 +151,11 @@ def transcribe(
     layout: str = "auto",
     page_files: PageFiles | None = None,
 ) -> None:
-    """Read the pictures that `parts` lacks.
+    """Read the pictures that `parts` lacks, or has of another picture under the same name.
 
     images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`.
     """
-    known = read_keys(parts)
+    known = read_known(parts)
     total = count_pictures(Path(images)) if sources.is_picture_folder(images) else None
     pictures = tqdm(stream_pictures(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
     unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(pictures, CHUNK_LINES))
@@ -139,10 +164,14 @@ def transcribe(
         if part.exists():
             continue
         tables: list[pa.Table] = []
-        while sum(map(len, tables)) < PART and (rows := list(itertools.islice(unread, min(CHUNK_LINES, PART)))):
-            tables.append(read(recognizer, rows, model_version, layout, page_files))
+        stale: list[str] = []  # sources that have been read, of another picture
+        while sum(map(len, tables)) < PART and (pictures := list(itertools.islice(unread, min(CHUNK_LINES, PART)))):
+            tables.append(read(recognizer, pictures, model_version, layout, page_files))
+            stale += [picture.row.source for picture in pictures if picture.is_replaced]
         if not tables:
             return
+        if stale:
+            drop(parts, ds.field("source").isin(stale))
         with replaced(part) as path:
             pq.write_table(pa.concat_tables(tables), path)
 
@@ -152,25 +181,44 @@ def stream_pictures(images: str) -> Iterator[Row]:
     return sources.stream_rows(images, labelled=False)
 
 
-def not_done(rows: list[Row], known: np.ndarray) -> list[Row]:
-    """The rows whose keys are not among `known` (see `read_keys`)."""
-    own = keys([row.source for row in rows])
-    there = known[np.searchsorted(known, own)] == own
-    return [row for row, exists in zip(rows, there, strict=True) if not exists]
+class Picture(NamedTuple):
+    """A picture that is to be read."""
+
+    row: Row
+    fingerprint: str
+    is_replaced: bool  # another one of this name has been read
+
+
+def not_done(rows: list[Row], known: Known) -> list[Picture]:
+    """Return the pictures that are not among the known ones, or are others than those were.
+
+    Archives from before November 2026 do not say what their pictures were.
+    """
+    fingerprints = [fingerprint(row.image) for row in rows]
+    own = keys(row.source for row in rows)
+    at = np.searchsorted(known.sources, own)
+    is_known = known.sources[at] == own
+    is_same = np.isin(known.fingerprints[at], keys([""])) | (known.fingerprints[at] == keys(fingerprints))
+    pictures = zip(rows, fingerprints, is_known.tolist(), (is_known & is_same).tolist(), strict=True)
+    return [Picture(row, digest, is_replaced) for row, digest, is_replaced, is_done in pictures if not is_done]
 
 
 def read(
-    recognizer: Recognizer, rows: Sequence[Row], model_version: int, layout: str, page_files: PageFiles | None = None
+    recognizer: Recognizer,
+    pictures: Sequence[Picture],
+    model_version: int,
+    layout: str,
+    page_files: PageFiles | None = None,
 ) -> pa.Table:
-    """Read the pictures of `rows`, and write the files of pages; what cannot be read has an error instead.
+    """Read the pictures, and write the files of pages; what cannot be read has an error instead.
 
     Pages are decoded one by one; of lines only their line images are kept until they are read together.
     """
     lines: list[dict] = []
     pending: list[dict] = []  # rows of the table whose lines are to be read
     lines_to_read: list[list[View]] = []
-    for row in rows:
-        known = {"source": row.source, "page": _page_number(row), "model_version": model_version}
+    for row, digest, _ in pictures:
+        known = {"source": row.source, "page": _page_number(row), "model_version": model_version, "fingerprint": digest}
         try:
             if row.image is None:
                 raise InputError(row.error)
@@ -206,10 +254,24 @@ def lines_of(page: Page) -> list[dict]:
 
 
 def write_joined(parts: Path, output: Path) -> None:
-    """All parts as one table."""
-    with replaced(output) as path, WRITERS[output.suffix](path, SCHEMA) as table:
-        for batch in table_of(parts).to_batches():
-            table.write_batch(batch)
+    """Write all parts as one table; a CSV opens right in spreadsheets (see `BOM`, `NO_FORMULA`)."""
+    batches = table_of(parts).to_batches()
+    with replaced(output) as path, path.open("wb") as file:
+        if output.suffix == ".parquet":
+            with pq.ParquetWriter(file, SCHEMA) as table:
+                for batch in batches:
+                    table.write_batch(batch)
+            return
+        file.write(BOM)
+        with CSVWriter(file, SCHEMA) as table:
+            for batch in batches:
+                table.write_batch(batch.set_column(SCHEMA.names.index("text"), "text", without_formulas(batch["text"])))
+
+
+def without_formulas(texts: pa.Array) -> pa.Array:
+    """Return the texts with `NO_FORMULA` before each that a spreadsheet would compute."""
+    is_formula = pc.and_(pc.match_substring_regex(texts, FORMULA), pc.invert(pc.match_substring_regex(texts, NUMBER)))
+    return pc.if_else(pc.fill_null(is_formula, False), pc.binary_join_element_wise(NO_FORMULA, texts, ""), texts)
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,7 @@ def _hands_by_pattern(paths: list[Path], folder: Path, pattern: str) -> dict[Pat
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InputError(
-            f"writer: {pattern!r} is none of auto, folder, none, and no regular expression: {error}"
-        ) from None
+        raise InputError(f"writer: {pattern!r} is not auto, folder, none or a regular expression: {error}") from None
     hands = {}
     for path in paths:
         match = compiled.search(printable_path(path.relative_to(folder).as_posix()))

@@ -75,9 +75,11 @@ def line_height(lines: Sequence[tuple[Points, Points]], size: tuple[float, float
     distance of neighbouring baselines, else a share of the baseline's length.
     """
     drawn = [(polygon, baseline) for polygon, baseline in lines if len(baseline) >= 2]
-    heights = [
-        area(polygon) / sample(line)[1] for polygon, line in drawn if sample(line)[1] and is_covered(line, polygon)
+    trusted = [
+        (polygon, line) for polygon, line in lines if len(polygon) >= 3 and (len(line) < 2 or is_covered(line, polygon))
     ]
+    lengths = [sample(line)[1] if len(line) >= 2 else float(np.ptp(polygon, axis=0).max()) for polygon, line in trusted]
+    heights = [area(polygon) / length for (polygon, _), length in zip(trusted, lengths, strict=True) if length]
     if not heights:
         middles = sorted(float(np.mean([y for _, y in line])) for _, line in drawn)
         heights = [lower - upper for upper, lower in itertools.pairwise(middles) if lower > upper]

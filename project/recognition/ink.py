@@ -20,6 +20,7 @@ UNEVEN = 1.2  # ratio of the lightest to the darkest background above which the 
 SURROUND = 0.3  # of the paper's grey: a darker background is no paper in shadow
 FLARE = 8  # grey levels, added where backgrounds are divided: the noise of black is not amplified
 ROWS = 40  # to which a picture is reduced where its background is estimated
+DITHERED = 0.25  # changes from black to white between neighbours, by pixel: of writing there are fewer
 SPECKS = 0.005  # of all pixels: where there are more specks, they are dirt and no dots; real lines have up to 0.004
 
 
@@ -37,11 +38,11 @@ def ink_map(pixels: np.ndarray) -> np.ndarray:
 
 def undither(pixels: np.ndarray) -> np.ndarray:
     """Blur pixels, uint8 (H, W), that are black or white by turns; return any others as they are."""
-    if np.count_nonzero(_histogram(pixels)) != 2:
+    if np.count_nonzero(_histogram(np.ascontiguousarray(pixels[::8]))) > 2:  # most are not: some rows tell
         return pixels
     white = pixels > pixels.min()
     changes = (white[1:] != white[:-1]).mean() + (white[:, 1:] != white[:, :-1]).mean()  # of neighbours, each 0 to 1
-    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=1.3) if changes > 0.25 else pixels
+    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=1.3) if changes > DITHERED else pixels
 
 
 def dark_on_light(pixels: np.ndarray) -> np.ndarray:
@@ -77,16 +78,16 @@ def even_out(pixels: np.ndarray) -> np.ndarray:
 
 def stretch(pixels: np.ndarray) -> np.ndarray:
     """Stretch the contrast of dark ink on light paper: uint8 (H, W), the paper and lighter 0, the darkest ink 255."""
-    quarter, middle, three_quarters = _percentiles(pixels, (25, 50, 75))
+    mark_share = 100 * MARK_PIXELS / pixels.size  # %
+    few, darkest, quarter, middle, three_quarters = _percentiles(pixels, (mark_share, 0.5, 25, 50, 75))
     grain = (
         MARK_SIGMAS * (three_quarters - quarter) / 1.35
     )  # of a normal distribution, the quartiles are 1.35 sigma apart
     mark_contrast = min(MARK_CONTRAST, max(MIN_CONTRAST, grain))
-    # the second finds a few strokes on a large sheet
-    for share, contrast in ((0.5, MIN_CONTRAST), (100 * MARK_PIXELS / pixels.size, mark_contrast)):
-        (dark,) = _percentiles(pixels, (share,))
-        if middle - dark >= contrast:
-            break
+    if middle - darkest >= MIN_CONTRAST:
+        dark = darkest
+    elif middle - few >= mark_contrast:  # a few strokes on a large sheet
+        dark = few
     else:
         return np.zeros_like(pixels)
     table = (0.95 * middle - np.arange(256)) / (0.95 * middle - dark)  # 5 % under the paper's grey: its grain is no ink
@@ -106,7 +107,7 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     level = np.zeros_like(mask)
     runs = _runs(cv2.dilate(mask, np.ones((3, 1), np.uint8)), length, 1) & mask
     if runs.any():
-        _, labels, boxes, _ = cv2.connectedComponentsWithStats(runs)
+        labels, boxes = _components(runs)
         level = (boxes[:, cv2.CC_STAT_WIDTH] >= 0.9 * width)[labels] & runs
     # Upright: thin, with both ends at a level line or an edge
     lines = level.astype(np.uint8)
@@ -115,7 +116,7 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
         ends = lines.copy()
         ends[:3], ends[-3:] = 1, 1
         near_end = cv2.dilate(ends, _square(5))
-        _, labels, boxes, _ = cv2.connectedComponentsWithStats(upright)
+        labels, boxes = _components(upright)
         for label, (left, top, wide, high, _) in enumerate(boxes[1:], start=1):
             if high > 6 * wide and near_end[[top, top + high - 1], left : left + wide].any(axis=1).all():
                 lines[labels == label] = 1
@@ -135,7 +136,7 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
     too: then it is the line itself that was cut close.
     """
     height = len(ink)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(_mask(ink))
+    labels, boxes = _components(_mask(ink))
     tops, heights, areas = (boxes[:, stat] for stat in (cv2.CC_STAT_TOP, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     found = (areas <= 4) & ((areas <= 4).sum() > SPECKS * ink.size)
     for at_edge in (tops <= 1, tops + heights >= height - 1):
@@ -158,6 +159,13 @@ def erase(ink: np.ndarray, found: np.ndarray) -> np.ndarray:
 def _mask(ink: np.ndarray) -> np.ndarray:
     """Return where there is ink that counts: uint8 (H, W), 0 or 1."""
     return cv2.threshold(ink, DARK, 1, cv2.THRESH_BINARY)[1]
+
+
+def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the connected components of a mask: labels (H, W), 0 around them, and OpenCV's statistics of each."""
+    dtype = cv2.CV_16U if mask.size < 4 * 2**16 else cv2.CV_32S  # faster, if it can hold the labels
+    _, labels, boxes, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, dtype, cv2.CCL_DEFAULT)
+    return labels, boxes
 
 
 def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:

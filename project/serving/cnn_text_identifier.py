@@ -1,4 +1,4 @@
-"""The script that MLflow stores with each version of `cnn_text_identifier` and runs to load it (model from code)."""
+"""The model `cnn_text_identifier`: pixels of lines in, log-probs out. A version is loaded by `model_script`."""
 
 import mlflow
 import numpy as np

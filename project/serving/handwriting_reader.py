@@ -1,4 +1,4 @@
-"""The script that MLflow stores with each version of `handwriting_reader` and runs to load it (model from code)."""
+"""The model `handwriting_reader`: encoded pictures in, texts out. A version is loaded by `model_script`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

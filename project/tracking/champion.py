@@ -4,22 +4,19 @@ MLflow keeps no history of an alias. So each promotion is a tag of the version t
 `champion` and the time, its value the reason. Tags are only added: two trainings cannot overwrite each other's.
 """
 
-import hashlib
-import os
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 import mlflow
 import pandas as pd
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from project.errors import InputError
-from project.tracking.registry import MODEL_NAME, NOT_FOUND, check_version, set_alias
+from project.tracking.logged_models import MODEL_NAME
+from project.tracking.registry import check_version, set_alias
+from project.tracking.store import is_not_found, machine_lock
 
 ALIAS = "champion"
 TAG = "champion."  # and the time in UTC, such as champion.2026-11-27T15:04:05.000123
@@ -33,7 +30,7 @@ def current() -> ModelVersion | None:
     try:
         return MlflowClient().get_model_version_by_alias(MODEL_NAME, ALIAS)
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
         return None
 
@@ -44,10 +41,9 @@ def promote(version: ModelVersion, why: str, instead_of: ModelVersion | None) ->
     Processes of one machine do it one after another. MLflow cannot compare and set an alias in one step: of two
     machines that come within the same milliseconds, the later one wins.
     """
-    key = hashlib.sha256(f"{os.getuid()} {mlflow.get_tracking_uri()}".encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir(), f"champion-{key}.lock")):
+    with machine_lock("champion", mlflow.get_tracking_uri()):
         now = current()
-        if (now and now.version) != (instead_of and instead_of.version):
+        if (now and int(now.version)) != (instead_of and int(instead_of.version)):
             return False
         time = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         MlflowClient().set_model_version_tag(version.name, version.version, f"{TAG}{time}", why)
@@ -61,7 +57,7 @@ def rollback(why: str) -> ModelVersion:
     Raise InputError if there was none before, or if it cannot be read any more.
     """
     now = current()
-    line: list[str] = []  # the champions, of which a rollback takes the last one away
+    line: list[int] = []  # the champions, of which a rollback takes the last one away
     for record in history().itertuples():
         if record.why.startswith(ROLLED_BACK) and record.version in line:
             del line[line.index(record.version) + 1 :]
@@ -69,7 +65,7 @@ def rollback(why: str) -> ModelVersion:
             line.append(record.version)
     if not now or len(line) < 2:
         raise InputError(f"there is no champion before version {now.version if now else 'none'} to go back to")
-    before = MlflowClient().get_model_version(MODEL_NAME, line[-2])
+    before = MlflowClient().get_model_version(MODEL_NAME, str(line[-2]))
     check_version(before)
     if not promote(before, f"{ROLLED_BACK}{why}", instead_of=now):
         raise InputError("another version was promoted at this moment: look at the history, and try again")
@@ -81,7 +77,8 @@ def history() -> pd.DataFrame:
     in UTC (`until` is empty for the one of now), `why`, the `data` that it was trained on with their `digest`, and the
     commit of the `code`.
     """
-    versions = {version.version: version for version in MlflowClient().search_model_versions(f"name = '{MODEL_NAME}'")}
+    found = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}'")
+    versions = {int(version.version): version for version in found}  # a number or a string, as the store has it
     records = sorted(
         (tag.removeprefix(TAG), number, why)
         for number, version in versions.items()
@@ -89,9 +86,9 @@ def history() -> pd.DataFrame:
         if tag.startswith(TAG)
     )
     now = current()
-    if now and (not records or records[-1][1] != now.version):
-        records.append(("", now.version, BY_HAND))
-    ends = [start for start, *_ in records[1:]] + [""]
+    if now and (not records or records[-1][1] != int(now.version)):
+        records.append(("", int(now.version), BY_HAND))
+    ends = [start for start, *_ in records[1:]] + [""] * bool(records)
     rows = [
         (number, start, end, why, versions[number].tags.get("data", ""), versions[number].tags.get("data_digest", ""),
          commit_of(versions[number]))
@@ -105,6 +102,6 @@ def commit_of(version: ModelVersion) -> str:
     try:
         return MlflowClient().get_run(version.run_id or "").data.tags.get(MLFLOW_GIT_COMMIT, "")
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
         return ""

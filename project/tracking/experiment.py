@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,28 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from project.atomic import replaced
-from project.data.dataset import Data
+from project.data.dataset import Data, Line
 from project.data.rows import of_split
+from project.errors import InputError
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
+from project.recognition.network import CRNN
 from project.recognition.recognizer import Recognizer
 from project.tracking import champion, mlflow_run, registry, report
+from project.tracking.logged_models import MODEL_NAME, log_models
 from project.tracking.run_folder import RunFolder
+from project.tracking.store import open_store
 from project.training import parallel, tuning
 from project.training.languages import candidates, read_prose
 from project.training.loop import train, training_device
 from project.training.settings import FINE_TUNING_RATE, Settings
 
 EXPERIMENT = "handwriting-recognition"
+CHECKPOINTS = ("local", "registry")  # on this machine only, or as logged models of the run too
+CHECKPOINT = "runs:/"  # a run's id, / and an epoch: what a training may start from
+START_HELP = 'Nothing, "base", a version (a number, latest, an alias), or runs:/RUN/EPOCH.'
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +51,16 @@ class Run:
     folder: RunFolder
 
 
-def run(name: str, question: str, settings: Settings, data: Data, start: Recognizer | None = None) -> Run | None:
-    """Train, log and register one version. start: what `load_start` returns for `settings.start_from`.
+def run(
+    name: str,
+    question: str,
+    settings: Settings,
+    data: Data,
+    start: Recognizer | None = None,
+    checkpoints: str = "local",
+) -> Run | None:
+    """Train, log and register one version. start: what `load_start` returns for `settings.start_from`. checkpoints: one
+    of `CHECKPOINTS`; on this machine there is one in any case.
 
     Of several processes (see `parallel`) all call this; rank 0 does all but the training alone, and the others get
     None. The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
@@ -57,6 +76,7 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
         return None
     if settings.texts:
         read_prose(settings.texts)  # what is wrong with it is told before the training
+    open_store()
     check_champion()
     made_from = (settings, data.names, data.digest, data.charset.characters, mlflow.get_tracking_uri())
     folder = RunFolder.claim(name, *made_from)
@@ -66,28 +86,39 @@ def run(name: str, question: str, settings: Settings, data: Data, start: Recogni
             return earlier
         with mlflow_run.resumable_run(EXPERIMENT, name, question, folder) as run_id:
             report.log_inputs(settings, data)
+
+            def on_weights(epoch: int, network: CRNN) -> None:
+                if checkpoints == "registry":
+                    recognizer = Recognizer.from_network(network, data.charset, settings.height)
+                    log_checkpoint(run_id, epoch, recognizer, validation[0])
+
+            def on_epoch(epoch: int, metrics: dict[str, float], predictions: list[str]) -> None:
+                picture = report.prediction_sheet(validation, predictions)
+                mlflow_run.log_epoch(run_id, folder, epoch, metrics, picture)
+
             network, history = train(
                 settings,
                 data.charset,
                 data.lines["train"],
                 validation,
-                on_epoch=lambda epoch, metrics, predictions: mlflow_run.log_epoch(
-                    run_id, folder, epoch, metrics, report.prediction_sheet(validation, predictions)
-                ),
-                checkpoint=folder.checkpoint,
-                start=start,
+                on_epoch,
+                folder.checkpoint,
+                start,
+                on_weights,
             )
             mlflow_run.flush(run_id, folder)
             report.log_curves(name, history)
             best = min(history, key=lambda metrics: metrics["val_cer"])
+            best_epoch = 1 + history.index(best)
             tags = {"run_name": name, "data": ", ".join(data.names), "data_digest": data.digest}
             trained = Recognizer.from_network(network, data.charset, settings.height)
             version = registry.version_of_run(run_id) or registry.register(
-                tune(run_id, trained, settings, data, start),
+                tune(run_id, trained, settings, data, start, best_epoch),
                 example=255 - validation[0].image[0],
                 description=f"{question} CER on the validation split: {best['val_cer']:.2%}.",
                 tags=tags | {"val_cer": str(best["val_cer"])},
             )
+            report.log_validation(run_id, version, data, best_epoch)
             test_lines, test_metrics = read_test(run_id, version, data)
         metrics = {"val_cer": best["val_cer"], "val_wer": best["val_wer"], **test_metrics}
         with replaced(folder.result) as path:
@@ -112,12 +143,33 @@ def finished(name: str, folder: RunFolder) -> Run | None:
     return Run(name, version=version, test_lines=test_lines, folder=folder, **result)
 
 
+def log_checkpoint(run_id: str, epoch: int, recognizer: Recognizer, line: Line) -> None:
+    """Log the network of an epoch as a logged model of the active run, with the epoch as its step. Idempotent. A server
+    that does not answer is no reason to stop: the epoch has no logged model then.
+    """
+    try:
+        with mlflow_run.fail_fast():
+            if epoch not in registry.checkpoints_of(run_id):
+                log_models(recognizer, 255 - line.image[0], step=epoch, names=[MODEL_NAME])
+    except Exception as error:  # HTTP, SQL, S3: whatever the store raises, training goes on
+        log.warning("the checkpoint of epoch %d could not be logged: %s", epoch, str(error).split(" (Caused by ")[0])
+
+
 def load_start(start_from: str) -> Recognizer | None:
-    """Return what a training starts from: None for "", the base model for "base", else a registered version."""
+    """Return what a training starts from: None for "", the base model for "base", the checkpoint of an epoch for
+    "runs:/RUN/EPOCH" (see `log_checkpoint`), else a registered version. Raise InputError if there is no such thing.
+    """
     if not start_from:
         return None
     if start_from == "base":
         return Recognizer.load(registry.BASE)
+    if start_from.startswith(CHECKPOINT):
+        run_id, _, epoch = start_from.removeprefix(CHECKPOINT).partition("/")
+        models = registry.checkpoints_of(run_id)
+        if not epoch.isdecimal() or int(epoch) not in models:
+            has = f"it has those of the epochs {sorted(models)}" if models else "it has none (see checkpoints=registry)"
+            raise InputError(f"start_from: the run {run_id!r} has no checkpoint of the epoch {epoch!r}; {has}")
+        return registry.load_logged_recognizer(models[int(epoch)])
     return registry.load_recognizer(registry.find_version(start_from, parameter="start_from"))
 
 
@@ -135,7 +187,9 @@ def texts_of(settings: Settings, data: Data) -> list[str]:
     return [text for text, writer in zip(rows["text"], rows["writer"], strict=True) if not writer.startswith(private)]
 
 
-def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data, start: Recognizer | None) -> Recognizer:
+def tune(
+    run_id: str, recognizer: Recognizer, settings: Settings, data: Data, start: Recognizer | None, best_epoch: int
+) -> Recognizer:
     """Return the recogniser with a language model and calibrations (see `tuning`), and log the metrics of it. The
     language model of its start is used where the characters are the same and no new one fits better.
     """
@@ -144,7 +198,7 @@ def tune(run_id: str, recognizer: Recognizer, settings: Settings, data: Data, st
     if start and start.language and start.charset.characters == recognizer.charset.characters:
         choice = itertools.chain([start.language], choice)
     recognizer, metrics, outcomes = tuning.tuned(recognizer, choice, data.lines["validation"])
-    report.log_tuning(run_id, metrics, outcomes)
+    report.log_tuning(run_id, metrics, outcomes, best_epoch)
     return recognizer
 
 
@@ -158,7 +212,7 @@ def read_test(run_id: str, version: ModelVersion, data: Data) -> tuple[pd.DataFr
     lines, _ = evaluate_rows(registry.load_recognizer(version), rows, images=data.images)
     metrics = {f"test_{name}": value for name, value in error_rates(lines).items()}
     errors = {f"test_{name}": value for name, value in calibration_errors(lines).items()}
-    report.log_test(run_id, lines, metrics | errors)
+    report.log_test(run_id, version, lines, metrics | errors, data)
     return lines, metrics
 
 
@@ -174,13 +228,13 @@ def promote_best(runs: Sequence[Run], data: Data) -> ModelVersion:
 
     If another training promotes its own version meanwhile, that is the one to compare with.
     """
-    cers = {run.version.version: run.metrics["val_cer"] for run in runs}
-    best = min((run.version for run in runs), key=lambda version: (cers[version.version], int(version.version)))
-    best_cer, promoted = cers[best.version], False
+    cers = {int(run.version.version): run.metrics["val_cer"] for run in runs}
+    best = min((run.version for run in runs), key=lambda version: (cers[int(version.version)], int(version.version)))
+    best_cer, promoted = cers[int(best.version)], False
     while not promoted:
         before, why = champion.current(), f"CER {best_cer:.2%} on the validation split of {', '.join(data.names)}"
         if before:
-            cer = cers.get(before.version) or validation_cer(before, data)
+            cer = cers[int(before.version)] if int(before.version) in cers else validation_cer(before, data)
             if (cer, int(before.version)) <= (best_cer, int(best.version)):
                 best = before
                 break

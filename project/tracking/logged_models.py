@@ -4,6 +4,7 @@ import importlib.metadata
 import io
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
@@ -21,6 +22,7 @@ from project.recognition.line_image import MIN_SIDE
 from project.recognition.recognizer import Recognizer
 
 PACKAGE = Path(__file__).parent.parent
+MODEL_SCRIPT = PACKAGE / "serving" / "model_script.py"
 MODEL_NAME = "cnn_text_identifier"  # pixels in, log-probs out
 READER_NAME = "handwriting_reader"  # encoded pictures in, texts out
 READS_LINES = (  # neither torch nor what else a training needs
@@ -96,8 +98,10 @@ READER_SIGNATURE = ModelSignature(
 )
 
 
-def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> dict[str, ModelInfo]:
-    """Log a recogniser as both models of the active run, each with its code; return them by name.
+def log_models(
+    recognizer: Recognizer, example: np.ndarray, step: int = 0, names: Sequence[str] = (READER_NAME, MODEL_NAME)
+) -> dict[str, ModelInfo]:
+    """Log a recogniser as models of the active run, each with its code; return them by name.
 
     example: a picture, uint8 (H, W), that goes with the models as their input example. step: of the training.
     """
@@ -113,7 +117,7 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
         def log_model(name: str, signature: ModelSignature, input_example: object) -> ModelInfo:
             return mlflow.pyfunc.log_model(
                 name=name,
-                python_model=str(PACKAGE / "serving" / f"{name}.py"),  # model from code: no pickle
+                python_model=str(shutil.copy(MODEL_SCRIPT, Path(folder, f"{name}.py"))),  # from code: no pickle
                 artifacts={"recognizer": str(files)},
                 code_paths=[str(code)],
                 signature=signature,
@@ -122,10 +126,11 @@ def log_models(recognizer: Recognizer, example: np.ndarray, step: int = 0) -> di
                 step=step,
             )
 
-        return {
-            READER_NAME: log_model(READER_NAME, READER_SIGNATURE, pictures),
-            MODEL_NAME: log_model(MODEL_NAME, tensor_signature(len(recognizer.charset)), pixels),
+        inputs = {
+            READER_NAME: (READER_SIGNATURE, pictures),
+            MODEL_NAME: (tensor_signature(len(recognizer.charset)), pixels),
         }
+        return {name: log_model(name, *inputs[name]) for name in names}
 
 
 def copy_code(folder: Path) -> None:

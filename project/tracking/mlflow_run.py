@@ -18,6 +18,7 @@ from PIL import Image
 from project.atomic import replaced
 from project.errors import InputError
 from project.tracking.run_folder import RunFolder
+from project.tracking.store import experiment_id_of
 
 # How long a training waits for an absent server, each epoch. At the start and at the end of a run MLflow's own
 # defaults hold: 7 retries, about 4 minutes.
@@ -32,10 +33,10 @@ def resumable_run(experiment: str, name: str, question: str, folder: RunFolder) 
     """Activate an MLflow run, a new one or that of the folder; yield its id.
 
     It ends FINISHED, FAILED if anything raises, KILLED on Ctrl-C. Raise ConnectionError, which says what to do, if the
-    tracking server does not answer.
+    tracking server does not answer, or the database cannot be used.
     """
     try:
-        mlflow.set_experiment(experiment)
+        mlflow.set_experiment(experiment_id=experiment_id_of(experiment))
         yield start_run(name, question, folder)
         mlflow.end_run()
     except BaseException as error:
@@ -45,9 +46,13 @@ def resumable_run(experiment: str, name: str, question: str, folder: RunFolder) 
                 mlflow.search_experiments(max_results=1)
         except Exception as reason:
             if isinstance(error, Exception) and not isinstance(error, InputError):
+                uri = mlflow.get_tracking_uri()
+                what, mend = f"the database {uri} cannot be used", "mend this"
+                if uri.startswith("http"):
+                    what, mend = f"the tracking server at {uri} does not answer", "start the server"
                 raise ConnectionError(
-                    f"the tracking server at {mlflow.get_tracking_uri()} does not answer. What was trained is kept: "
-                    f"start the server, then give the same command again in {Path.cwd()} (MLflow: {reason})"
+                    f"{what}. What was trained is kept: {mend}, then give the same command again in {Path.cwd()} "
+                    f"(MLflow: {reason})"
                 ) from error
         raise
 
@@ -110,6 +115,16 @@ def flush(run_id: str, folder: RunFolder) -> None:
         file.with_suffix(".png").unlink(missing_ok=True)
         file.unlink()
     shutil.rmtree(folder.spool)  # with what a killed process was writing there
+
+
+@contextmanager
+def active_or_new_run(experiment: str, name: str) -> Iterator[str]:
+    """Yield the id of the active MLflow run, or of a new one in an experiment."""
+    if run := mlflow.active_run():
+        yield run.info.run_id
+        return
+    with mlflow.start_run(run_name=name, experiment_id=experiment_id_of(experiment)) as run:
+        yield run.info.run_id
 
 
 @contextmanager

@@ -4,25 +4,30 @@ Each recogniser is a version of both models, twins: each has the other's number 
 """
 
 import hashlib
+import itertools
 import tempfile
+import time
 from pathlib import Path
 
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from project.errors import InputError
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
+from project.tracking import mlflow_run
 from project.tracking.logged_models import DESCRIPTIONS, MODEL_NAME, PACKAGE, READER_NAME, log_models
+from project.tracking.store import is_not_found, open_store
 
 BASE = PACKAGE / "base"  # the base model that comes with the project: see its README.md
+CARD_METRICS = "## What it reads\n"  # in that README, from here on it is written by `pretrain`
 TEST_INPUTS = PACKAGE / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
-NOT_FOUND = tuple(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)))
 FILES = {"recognizer.json", "weights.safetensors"}  # without which no recogniser is loaded
 
 
@@ -50,6 +55,7 @@ def register_base() -> ModelVersion:
     """Register the base model as a version of both models, with the alias `base`; the same weights only once. Return
     the version of `MODEL_NAME`.
     """
+    open_store()
     digest = hashlib.sha256((BASE / "weights.safetensors").read_bytes()).hexdigest()[:16]
     client = MlflowClient()
     versions = client.search_model_versions(f"name = '{MODEL_NAME}' and tag.weights_digest = '{digest}'")
@@ -58,9 +64,31 @@ def register_base() -> ModelVersion:
     if not version:
         example = read_image(min(TEST_INPUTS.glob("*.png")))
         description = "Reads real hands, English and French: the base model that comes with the project."
-        version = register(Recognizer.load(BASE), example, description, {"run_name": "base", "weights_digest": digest})
+        tags = {"run_name": "base", "weights_digest": digest}
+        with mlflow_run.active_or_new_run("base-model", "base") as run_id:
+            version = register(Recognizer.load(BASE), example, description, tags)
+            log_base_metrics(run_id, version)
     set_alias(version, "base")
     return version
+
+
+def log_base_metrics(run_id: str, version: ModelVersion) -> None:
+    """Log the table at the end of the base model's card to its models: the metrics on the test split of each data set,
+    those of the beam with the suffix `_beam`.
+    """
+    lines = (BASE / "README.md").read_text("utf-8").partition(CARD_METRICS)[2].splitlines()
+    first = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line.startswith("|"), lines))
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first]  # the first table of the card
+    header, _, *rows = table or [[], []]
+    now = int(1000 * time.time())
+    for number, row in enumerate(rows):
+        cells = dict(zip(header, row, strict=True))
+        source = CodeDatasetSource({"mlflow.source.name": f"project/{BASE.name}/README.md"})
+        dataset = MetaDataset(source, name=f"{cells['data set']} test")  # type: ignore[abstract]
+        suffix = "_beam" if cells["decoder"] == "beam" else ""
+        metrics = {f"test_{name}{suffix}": float(cells[name]) for name in ("cer", "wer", "ece")}
+        for model_id in model_ids(version):
+            mlflow.log_metrics(metrics, timestamp=now + number, run_id=run_id, model_id=model_id, dataset=dataset)
 
 
 def set_alias(version: ModelVersion, alias: str) -> None:
@@ -81,6 +109,7 @@ def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: st
 
     Raise InputError if there is none; it lists those that exist, and names the parameter that asked for it.
     """
+    open_store()
     client = MlflowClient()
     try:
         if model_version.isdecimal():
@@ -89,7 +118,7 @@ def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: st
             return client.get_model_version(model_name, str(max(known_versions(client, model_name), default=0)))
         return client.get_model_version_by_alias(model_name, model_version)
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
     has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
     if versions := known_versions(client, model_name):
@@ -117,6 +146,12 @@ def twin_of(version: ModelVersion) -> ModelVersion | None:
     return client.get_model_version(name, number) if number and int(number) in known_versions(client, name) else None
 
 
+def model_ids(version: ModelVersion) -> list[str]:
+    """Return the ids of the logged models of a version and of its twin, where they were logged as such (MLflow 3)."""
+    sources = [one.source or "" for one in (version, twin_of(version)) if one]  # on a database `model_id` is None
+    return [source.removeprefix("models:/") for source in sources if source.startswith("models:/m-")]
+
+
 def version_uri(version: ModelVersion) -> str:
     """Return `models:/name/number`, which MLflow's own commands take."""
     return f"models:/{version.name}/{version.version}"
@@ -130,7 +165,7 @@ def check_version(version: ModelVersion) -> None:
     try:
         files = mlflow.artifacts.list_artifacts(f"{version_uri(version)}/artifacts/recognizer")
     except MlflowException as error:
-        if error.error_code not in NOT_FOUND:
+        if not is_not_found(error):
             raise
         files = []
     if missing := FILES - {Path(file.path).name for file in files}:
@@ -145,6 +180,25 @@ def check_version(version: ModelVersion) -> None:
 def load_recognizer(version: ModelVersion) -> Recognizer:
     """Return the recogniser of a registered version. Raise InputError if it has none."""
     check_version(version)
+    return _download_recognizer(version_uri(version))
+
+
+def load_logged_recognizer(model_id: str) -> Recognizer:
+    """Return the recogniser of a logged model that need not be registered."""
+    return _download_recognizer(MlflowClient().get_logged_model(model_id).artifact_location)
+
+
+def _download_recognizer(model: str) -> Recognizer:
     with tempfile.TemporaryDirectory() as folder:
-        uri = f"{version_uri(version)}/artifacts/recognizer"
-        return Recognizer.load(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        return Recognizer.load(mlflow.artifacts.download_artifacts(f"{model}/artifacts/recognizer", dst_path=folder))
+
+
+def checkpoints_of(run_id: str) -> dict[int, str]:
+    """Return the logged models of a run by their step, those of step 0 left out, which are no checkpoints."""
+    try:
+        outputs = MlflowClient().get_run(run_id).outputs
+    except MlflowException as error:
+        if not is_not_found(error):
+            raise
+        return {}
+    return {output.step: output.model_id for output in (outputs.model_outputs if outputs else []) if output.step}

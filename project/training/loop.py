@@ -62,16 +62,18 @@ def train(
     on_epoch: Callable[[int, dict[str, float], list[str]], None] = lambda epoch, metrics, predictions: None,
     checkpoint: Path | None = None,
     start: "Recognizer | None" = None,
+    on_weights: Callable[[int, CRNN], None] = lambda epoch, network: None,
 ) -> tuple[CRNN, list[dict[str, float]]]:
     """Train a network, from random weights or from those of `start`. Return it with the weights that read the
     validation split best, and the metrics of each epoch: `train_loss` and `val_loss` in nats a character, `val_cer`,
     `val_wer`, `avg_edit_distance`, `train_lines_per_s`.
 
     on_epoch: called after each epoch with its number from 1, its metrics, and the predictions of the validation lines.
-    checkpoint: written before that; if it exists at the start, training resumes from it, and `on_epoch` is called once
-    more for its last epoch, since nobody knows whether it was before.
+    on_weights: called just before, with the number and the network of these metrics.
+    checkpoint: written before both; if it exists at the start, training resumes from it, and they are called once more
+    for its last epoch, since nobody knows whether they were before.
     Of several processes (see `parallel`) all call this with the same lines, and each batch and each validation is
-    divided among them; `on_epoch`, `checkpoint` and `start` are those of rank 0.
+    divided among them; `on_epoch`, `on_weights`, `checkpoint` and `start` are those of rank 0.
     On a CPU, the same settings, lines and machine give the same weights, unless `minutes` cuts the run short.
     Raise InputError if the loss is not finite, or `start` does not fit the settings.
     """
@@ -91,6 +93,7 @@ def train(
     if saved := parallel.broadcast(checkpoints.load(checkpoint)):
         state = checkpoints.restore(saved, modules)
         if first:
+            on_weights(len(state.history), average)
             on_epoch(len(state.history), state.history[-1], state.predictions)
 
     micro_batches = max(settings.micro_batches, parallel.world_size())  # no process without one
@@ -180,6 +183,7 @@ def train(
             log.info("epoch %d: %s", epoch, {name: round(metric, 4) for name, metric in epoch_metrics.items()})
             if checkpoint:
                 checkpoints.save(checkpoint, modules, state)
+            on_weights(epoch, average)
             on_epoch(epoch, epoch_metrics, validation.predictions)
     return best.cpu(), state.history
 

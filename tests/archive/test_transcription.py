@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from project.archive import transcription
+from project.recognition.charset import normalize
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, TEST_INPUTS
@@ -162,7 +163,7 @@ def test_a_summary_counts_and_finds_the_least_certain_and_some_by_chance(parts):
     rows = [("a", 0.5), ("b", 0.1), ("c", 0.9), ("d", 0.12), ("e", None)]
     for number, some in enumerate((rows[:2], rows[2:])):
         table = pd.DataFrame(some, columns=["source", "confidence"]).assign(text="x", model_version=1)
-        table = table.assign(page=1, line=None, outline=None)
+        table = table.assign(page=1, line=None, outline=None, fingerprint=None)
         table["error"] = ["cut short" if source == "e" else None for source in table["source"]]
         pq.write_table(pa.Table.from_pandas(table, transcription.SCHEMA), parts / f"part-{number}.parquet")
     summary = transcription.summarize(parts, chosen=2)
@@ -210,3 +211,33 @@ def test_what_is_no_table_or_another_is_refused(pictures, parts, recognizer, tmp
     pd.DataFrame({"image": [b""]}).to_parquet(parts / "part-0.parquet")
     with pytest.raises(ValueError, match=r"holds tables with the columns \['image'\]"):
         transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+
+
+def test_a_picture_that_was_replaced_under_its_name_is_read_anew_and_its_old_text_is_gone(pictures, parts, recognizer):
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=1)
+    before = read_all(parts).set_index("source")["text"]
+    first, second = str(pictures / "0.png"), str(pictures / "2.png")
+    shutil.copy(second, first)
+    os.utime(first, (0, 0))  # older than the one before
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=2)
+    after = read_all(parts).set_index("source")
+    assert len(after) == len(before)
+    assert after["text"][first] == before[second] != before[first]
+    assert after["model_version"].drop(first).eq(1).all()
+    transcription.transcribe(str(pictures), parts, recognizer, model_version=3)
+    assert after.equals(read_all(parts).set_index("source"))
+
+
+def test_a_csv_of_the_lines_opens_right_in_a_spreadsheet_and_its_texts_come_back(tmp_path, parts):
+    texts = ["=1+1", "@home", "-12.5", "- and", "+44", "été", None]
+    table = {"source": [f"{number}.png" for number in range(7)], "text": texts}
+    whole = pa.Table.from_pylist(pa.table(table).to_pylist(), transcription.SCHEMA)
+    pq.write_table(whole, parts / "part-000000.parquet")
+    transcription.write_joined(parts, tmp_path / "read.csv")
+    assert (tmp_path / "read.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    read = pd.read_csv(tmp_path / "read.csv")["text"]
+    assert not any(text.startswith(("=", "@", "+", "- ")) for text in read.dropna())
+    assert list(read.dropna())[2] == "-12.5"  # a number is no formula
+    assert [normalize(text) for text in read.dropna()] == texts[:-1]
+    transcription.write_joined(parts, tmp_path / "read.parquet")
+    assert pq.read_table(tmp_path / "read.parquet")["text"].to_pylist() == texts

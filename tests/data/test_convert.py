@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from project.data.convert import ROW_GROUP, convert
 from project.data.rows import of_split
+from project.data.rules import Rules
+from project.evaluation.metrics import total_edits
 from project.recognition.image import read_image
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE
 from tests.conftest import ROOT
 from tests.rows import read_data_set, read_rows
 
@@ -169,3 +173,60 @@ for name in ("few", "many"):
     few, many = map(float, ran.stdout.split())  # MB
     assert (tmp_path / "many.parquet").stat().st_size > 150e6
     assert many - few < 50
+
+
+@pytest.fixture
+def page(scans):
+    """A page of three lines of 600 x 200 px, one with a gap, one of print."""
+    text = ImageFont.load_default(90)
+    lines, picture_of_page = [], Image.new("L", (1400, 660), 235)
+    for number, words in enumerate(("the garden of rain", "a [...] word", "page 7")):
+        top = 20 + 200 * number
+        ImageDraw.Draw(picture_of_page).text((40, top + 30), words, fill=30, font=text)
+        points = f"20,{top} 1300,{top} 1300,{top + 180} 20,{top + 180}"
+        custom = ' custom="structure {type:print;}"' if number == 2 else ""
+        lines.append(
+            f'<TextLine{custom}><Coords points="{points}"/><TextEquiv><Unicode>{words}</Unicode></TextEquiv></TextLine>'
+        )
+    grain = np.random.default_rng(0).normal(0, 4, (660, 1400))
+    picture_of_page = Image.fromarray((np.asarray(picture_of_page) + grain).clip(0, 255).astype(np.uint8))
+    for name in "abc":
+        picture_of_page.putpixel((0, 0), ord(name))
+        picture_of_page.save(scans / f"{name}.png")
+        (scans / f"{name}.xml").write_text(f'<PcGts><Page imageFilename="{name}.png">{"".join(lines)}</Page></PcGts>')
+    return scans
+
+
+def test_lines_cut_out_of_pages_are_written_as_small_as_they_can_be_read(page, tmp_path):
+    for crops in ("scaled", "lossless"):
+        convert(str(page), tmp_path / crops, seed=0, crops=crops)
+    small, large = (
+        read_rows(tmp_path / crops).query("text == 'the garden of rain'") for crops in ("scaled", "lossless")
+    )
+    base = Recognizer.load(BASE)
+    for image, whole in zip(small["image"], large["image"], strict=True):
+        assert len(image) < len(whole) / 2
+        texts = base.read([base.line_image(read_image(cut)) for cut in (image, whole)])
+        assert total_edits(texts[:1], texts[1:]) <= 1
+
+
+def test_marks_and_types_are_taken_by_rule_and_counted_in_the_card(page, tmp_path):
+    rules = Rules(marks="map", left_out_types=frozenset({"print"}), writer="none")
+    counts = convert(str(page), tmp_path / "out", seed=0, rules=rules)
+    assert counts["rejected"] == 6
+    assert set(read_rows(tmp_path / "out")["text"]) == {"the garden of rain"}
+    card = (tmp_path / "out/README.md").read_text()
+    assert "Editorial marks (`marks=map`): gap […]: 3" in card
+    assert "Types of lines (`left_out_types=print`): print: 3" in card
+    reasons = set(pd.read_csv(tmp_path / "out/rejected_rows.csv")["reason"])
+    assert reasons == {"left out for its editorial mark: gap […]", "left out for its type: print"}
+
+
+def test_the_card_names_hands_that_are_in_two_splits_and_texts_with_invisible_characters(tmp_path):
+    rows = lines(6, writer=["Ann", "Bob", "Cid"] * 2, split=["train"] * 3 + ["validation", "test", "train"])
+    rows.loc[0, "text"] = "so\u00adft"
+    rows.to_parquet(tmp_path / "lines.parquet")
+    convert(str(tmp_path / "lines.parquet"), tmp_path / "out", seed=7)
+    card = (tmp_path / "out/README.md").read_text()
+    assert "trained on: Ann: train, validation; Bob: train, test\n" in card
+    assert "were removed from 1 texts" in card

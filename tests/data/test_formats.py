@@ -410,3 +410,135 @@ def test_what_is_wrong_with_a_data_set_of_the_hub_is_named(tmp_path, hub_cache):
     (tmp_path / "cut/train.parquet").write_bytes((tmp_path / "dev/dev.parquet").read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"data: hf:.*/cut cannot be loaded: "):
         read_rows(f"hf:{tmp_path}/cut")
+
+
+# ------------------------------------------------------------------------------- pages as other programs leave them
+
+
+@pytest.mark.parametrize(
+    ("name", "xml", "picture"),
+    [
+        ("gone.pdf_page_1.jpg", "p1.xml", "p1.png"),  # by the stem of the XML
+        ("p1.jpg", "p1.XML", "P1.JPG"),  # in capitals
+        ("p1.tif", "p1.xml", "p1.jpg"),  # converted
+        ("my%20p1.jpg", "p1.xml", "my p1.jpg"),
+        ("p1.jpg", "alto/p1.xml", "images/p1.jpg"),
+        ("C:\\scans\\p1.jpg", "page/p1.xml", "p1.jpg"),
+        ("p1.jpg", "p1.xml", "images/p1.jpg"),
+        ("", "p1.alto.xml", "p1.jpg"),
+    ],
+)
+def test_the_picture_of_a_page_is_found_under_other_names(tmp_path, name, xml, picture):
+    write(tmp_path, {xml: (PAGE % "").replace("p1.jpg", name), picture: page_picture(), "other/p2.jpg": jpeg()})
+    (row,) = read_rows(tmp_path).itertuples()
+    assert row.image.page == str(tmp_path / picture)
+    assert row.page == picture
+
+
+def test_a_folder_named_after_its_format_has_its_pictures_beside_it(tmp_path):
+    write(tmp_path, {"alto/p1.xml": ALTO, "images/p1.jpg": page_picture()})
+    assert not problems(read_rows(tmp_path / "alto"))
+
+
+def test_text_that_only_words_or_plain_text_have_is_text(tmp_path):
+    line = re.sub(r"<TextEquiv index=.*?</TextEquiv>", "", PAGE % "")
+    words = line.replace("</Word>", "</Word><Word><TextEquiv><Unicode>Tom,</Unicode></TextEquiv></Word>")
+    plain = re.sub("<Word.*?</Word>", "<TextEquiv><PlainText>Dear Tom</PlainText></TextEquiv>", line)
+    write(tmp_path, {"a/p1.jpg": page_picture(), "a/p1.xml": words, "b/p1.jpg": page_picture(), "b/p1.xml": plain})
+    assert list(read_rows(tmp_path)["text"]) == ["Dear Tom,", "Dear Tom"]
+
+
+def test_lines_are_turned_to_run_to_the_right(tmp_path):
+    """The same line, written from left to right, up the margin, and on its head."""
+    line = np.full((20, 60), 220, np.uint8)
+    line[8:12, 5:50] = 0  # a stroke
+    line[2:8, 5:9] = 0  # with an ascender at its beginning
+    page = np.full((100, 200), 220, np.uint8)
+    page[10:30, 10:70] = line
+    page[35:95, 10:30] = np.rot90(line)
+    page[60:80, 100:160] = np.rot90(line, 2)
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, "PNG")
+    lines = [
+        ("10,10 69,10 69,29 10,29", "10,22 69,22"),
+        ("10,35 29,35 29,94 10,94", "22,94 22,35"),
+        ("100,60 159,60 159,79 100,79", "159,67 100,67"),
+    ]
+    xml = "".join(f'<TextLine><Coords points="{box}"/><Baseline points="{base}"/></TextLine>' for box, base in lines)
+    write(tmp_path, {"p1.png": file.getvalue(), "p1.xml": f'<PcGts><Page imageFilename="p1.png">{xml}</Page></PcGts>'})
+    for row in read_rows(tmp_path).itertuples():
+        assert np.array_equal(read_image(row.image), line), row.source
+
+
+def test_a_line_without_an_outline_is_cut_out_around_its_baseline(tmp_path):
+    bare = ALTO.replace('<Shape><Polygon POINTS="20 20 120 20 120 40 20 40"/></Shape>', "")
+    bare = bare.replace('HPOS="20" VPOS="20" WIDTH="100" HEIGHT="20" BASELINE', "BASELINE", 1)
+    write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": bare})
+    rows = read_rows(tmp_path)
+    assert not problems(rows)
+    pixels = read_image(rows["image"][0])
+    assert (pixels == 0).sum() >= 700  # of the 800 px of ink, which are 25 to 35 high, on a baseline at 36
+
+
+def test_the_types_of_lines_are_those_of_page_and_alto(tmp_path):
+    page = (PAGE % "").replace(
+        'id="r1l1" custom="', 'id="r1l1" production="typewritten" custom="structure {type:note;} '
+    )
+    alto = ALTO.replace('<TextLine ID="words"', '<TextLine ID="words" TAGREFS="T1"').replace(
+        "<Layout>", '<Tags><OtherTag ID="T1" LABEL="print"/></Tags><Layout>'
+    )
+    write(tmp_path, {"a/p1.jpg": page_picture(), "a/p1.xml": page, "b/p1.jpg": page_picture(), "b/p1.xml": alto})
+    assert list(read_rows(tmp_path)["line_type"]) == ["note,typewritten", "", "print", ""]
+
+
+def test_a_folder_for_each_hand_keeps_hands_out_of_two_splits(tmp_path, caplog):
+    for hand in "abcd":
+        for number in range(3):
+            write(tmp_path, {f"{hand}/{number}.jpg": page_picture(), f"{hand}/{number}.xml": PAGE % ""})
+            page = tmp_path / f"{hand}/{number}.xml"
+            page.write_text(page.read_text().replace("p1.jpg", f"{number}.jpg"))
+    rows = read_data_set(tmp_path)
+    assert set(rows["writer"]) == set("abcd")
+    assert rows.groupby("writer")["split"].nunique().max() == 1
+
+
+def test_hands_that_are_in_two_splits_are_named(tmp_path, caplog):
+    for name in ("train/anna/p1/1", "train/anna/p2/1", "train/bert/p1/1", "train/bert/p2/1", "test/anna/p3/1"):
+        write(tmp_path, {f"{name}.png": png(len(name)), f"{name}.gt.txt": name})
+    for name in ("validation/cleo/p1/1", "validation/cleo/p2/1"):
+        write(tmp_path, {f"{name}.png": png(), f"{name}.gt.txt": "x"})
+    read_data_set(tmp_path)
+    assert "1 writers are in two splits" in caplog.text
+    assert "anna (train, test)" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------- pictures without texts
+
+
+def test_every_picture_and_every_page_of_one_is_a_row_whatever_its_name(tmp_path, caplog):
+    pages = io.BytesIO()
+    shades = [Image.new("L", (40, 20), shade) for shade in (0, 100, 200)]
+    shades[0].save(pages, "TIFF", save_all=True, append_images=shades[1:])
+    moving = io.BytesIO()
+    shades[0].save(moving, "GIF", save_all=True, append_images=shades[1:])
+    write(tmp_path, {"a.png": png(), "noext": png(1), "b.tif": pages.getvalue(), "c.gif": moving.getvalue()})
+    write(tmp_path, {"notes.docx": b"PK\3\4", "list.txt": "no picture", "d.HEIC": jpeg()})
+    rows = list(stream_rows(tmp_path, labelled=False))
+    names = [row.source.removeprefix(f"{tmp_path}/") for row in rows]
+    assert names == ["a.png", "b.tif:1", "b.tif:2", "b.tif:3", "c.gif:1", "c.gif:2", "c.gif:3", "d.HEIC", "noext"]
+    assert [int(np.median(read_row(row))) for row in rows[1:4]] == [0, 100, 200]
+    assert f"2 files are no pictures that can be read and are passed over: {tmp_path}/list.txt" in caplog.text
+
+
+def test_pictures_beside_pages_are_read_too_and_where_texts_are_needed_they_are_counted(tmp_path, caplog):
+    write(tmp_path, {"p1.jpg": page_picture(), "p1.xml": PAGE % "", "line.png": png()})
+    sources = [row.source for row in stream_rows(tmp_path, labelled=False)]
+    assert sources == [f"{tmp_path}/p1.xml:r1l1", f"{tmp_path}/line.png"]
+    assert not caplog.text
+    assert len(read_rows(tmp_path)) == 1
+    assert f"1 files have no PAGE or ALTO file and are passed over: {tmp_path}/line.png" in caplog.text
+
+
+def test_one_picture_is_a_data_set_where_no_texts_are_needed(tmp_path):
+    write(tmp_path, {"a, b*.png": png()})
+    assert [row.image for row in stream_rows(tmp_path / "a, b*.png", labelled=False)] == [f"{tmp_path}/a, b*.png"]

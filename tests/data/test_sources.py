@@ -499,3 +499,17 @@ def test_an_address_that_cannot_be_reached_is_refused_in_words(tmp_path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"data: {data} {words}"):
         read_rows(data)
+
+
+# --------------------------------------------------------------------------------------------------- names of paths
+
+
+@pytest.mark.parametrize("name", ["day 1, day 2.csv", "all*.csv", "a::b.csv", "x://y.csv".replace("//", "_")])
+def test_a_path_that_is_there_may_have_any_name(tmp_path, name):
+    path = written(tmp_path / name, table(2, image="a.png"))
+    other = written(tmp_path / "other.csv", table(1, image="a.png"))
+    assert parse_data(f"{path}, {other}") == [str(path), str(other)]
+    assert len(read_rows(path)) == 2
+    folder = tmp_path / f"{name}.d"
+    written(folder / "train.csv", table(3, image="a.png"))
+    assert len(read_rows(folder)) == 3

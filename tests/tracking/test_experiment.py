@@ -16,7 +16,7 @@ from project.evaluation.scoring import evaluate_rows
 from project.recognition.charset import Charset
 from project.recognition.decoding import LanguageModel
 from project.recognition.ngram import NGram
-from project.tracking import experiment, mlflow_run, registry, report
+from project.tracking import champion, experiment, mlflow_run, registry, report
 from project.tracking.registry import register_base
 from project.tracking.run_folder import CHECKPOINTS
 from project.training import tuning
@@ -118,7 +118,7 @@ def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_
         patched.setattr(experiment, "candidates", lambda *how: handed.append(how))
         patched.setattr(tuning, "tuned", lambda recognizer, *how: (recognizer, {}, {}))
         patched.setattr(report, "log_tuning", lambda *how: None)
-        experiment.tune("", registry.load_recognizer(twins[0].version), settings, data, None)
+        experiment.tune("", registry.load_recognizer(twins[0].version), settings, data, None, best_epoch=1)
     assert handed[0][:2] == (experiment.texts_of(settings, data), {"letters": ["Dear Ann,", "caf\u00e9"]})
     letters.write_bytes("café".encode("latin-1"))
     with pytest.raises(ValueError, match=r"letters\.txt: not UTF-8"):
@@ -195,15 +195,15 @@ def test_the_champion_is_the_best_of_the_runs_and_the_champion_before_them(data,
 def test_a_champion_of_other_data_stays_if_it_reads_these_better(table, twins, height):
     data = load_data(str(table), height=height, seed=1, synthetic_lines={})
     client, source = mlflow.MlflowClient(), twins[0].version.source
-    champion = client.create_model_version(registry.MODEL_NAME, source)
+    leader = client.create_model_version(registry.MODEL_NAME, source)
     other = client.create_model_version(registry.MODEL_NAME, source)
     if height != SETTINGS.height:
         with pytest.raises(ValueError, match="the line images are 40 px high, but this version reads 32 px"):
-            evaluate_rows(registry.load_recognizer(champion), data.rows, images=data.images)
-    registry.set_alias(champion, "champion")  # what it reads here lies between the next two
-    assert experiment.promote_best([as_read(twins[0], 100, other)], data).version == champion.version
+            evaluate_rows(registry.load_recognizer(leader), data.rows, images=data.images)
+    registry.set_alias(leader, "champion")  # what it reads here lies between the next two
+    assert experiment.promote_best([as_read(twins[0], 100, other)], data).version == leader.version
     assert experiment.promote_best([as_read(twins[0], -1, other)], data).version == other.version
-    for made in (champion, other):
+    for made in (leader, other):
         client.delete_model_version(made.name, made.version)
 
 
@@ -244,14 +244,77 @@ def test_a_start_hands_on_its_language_model_where_the_labels_are_the_same(data,
         tuning, "tuned", lambda recognizer, choice, lines: handed.append(list(choice)) or (recognizer, {}, {})
     )
     for one in (start, other, dataclasses.replace(recognizer, language=None), None):
-        experiment.tune(twins[0].run_id, recognizer, SETTINGS, data, one)
+        experiment.tune(twins[0].run_id, recognizer, SETTINGS, data, one, best_epoch=1)
     assert handed == [[language], [], [], []]
+
+
+def metrics_of(version):
+    """The metrics of each logged model of a version: name, data set -> value."""
+    models = [mlflow.MlflowClient().get_logged_model(one) for one in registry.model_ids(version)]
+    return [{(metric.key, metric.dataset_name): metric.value for metric in model.metrics} for model in models]
+
+
+def test_both_models_of_a_version_have_its_metrics_with_the_data_they_are_of(twins):
+    both = metrics_of(twins[0].version)
+    assert len(both) == 2
+    for metrics in both:
+        for name in ("val_cer", "val_wer"):
+            assert metrics[name, "words.csv validation"] == twins[0].metrics[name]
+        assert metrics["test_cer", "words.csv test"] == twins[0].metrics["test_cer"]
+        assert {("val_loss", "words.csv validation"), ("val_ece", "words.csv validation")} <= metrics.keys()
+
+
+def test_a_checkpoint_of_each_epoch_is_a_logged_model_from_which_a_training_can_start(data, twins):
+    settings = dataclasses.replace(SETTINGS, epochs=2)
+    run = experiment.run("kept", "Is every epoch kept?", settings, data, checkpoints="registry")
+    models = registry.checkpoints_of(run.run_id)
+    assert sorted(models) == [1, 2]
+    logged = {metric.key: metric.value for metric in mlflow.MlflowClient().get_logged_model(models[1]).metrics}
+    assert logged["val_cer"] == run.history[0]["val_cer"]
+    start = experiment.load_start(f"runs:/{run.run_id}/1")
+    assert start.charset.characters == data.charset.characters
+    with pytest.raises(ValueError, match=r"no checkpoint of the epoch '9'; it has those of the epochs \[1, 2\]"):
+        experiment.load_start(f"runs:/{run.run_id}/9")
+    with pytest.raises(ValueError, match="it has none"):
+        experiment.load_start(f"runs:/{twins[0].run_id}/1")
+
+
+@pytest.mark.parametrize("lost", ["of another project", "its files were deleted"])
+def test_a_champion_that_cannot_be_read_is_found_out_before_the_training(data, twins, tmp_path, lost):
+    client = mlflow.MlflowClient()
+    folder = tmp_path if lost == "of another project" else tmp_path / "deleted"
+    broken = client.create_model_version(registry.MODEL_NAME, f"file:{folder}")
+    registry.set_alias(broken, "champion")
+    with pytest.raises(ValueError, match=f"version {broken.version}.* cannot be read: recognizer.json and weights"):
+        experiment.run(lost, "Is anything trained?", SETTINGS, data)
+    assert not mlflow.search_runs(filter_string=f"run_name = '{lost}'", output_format="list")
+    client.delete_model_version(broken.name, broken.version)
+
+
+def test_the_best_of_two_trainings_that_end_together_is_the_champion(data, twins, monkeypatch):
+    (worse, better), promote, ended = (twin.version for twin in twins), champion.promote, []
+
+    def promote_after_another(*how, instead_of):
+        if not ended:
+            ended.append(promote(better, "of a training that ended meanwhile", instead_of=instead_of))
+        return promote(*how, instead_of=instead_of)
+
+    monkeypatch.setattr(champion, "promote", promote_after_another)
+    monkeypatch.setattr(
+        experiment, "validation_cer", lambda version, data: -2 if version.version == better.version else 1
+    )
+    if now := champion.current():
+        mlflow.MlflowClient().delete_registered_model_alias(now.name, "champion")
+    assert experiment.promote_best([as_read(twins[0], -1)], data).version == better.version
+    assert ended == [True]
+    assert champion.current().version == better.version != worse.version
 
 
 def test_the_base_model_is_registered_once(twins):
     version = register_base()
     assert register_base().version == version.version
     assert registry.find_version("base").version == version.version
+    assert {("test_cer", "unipen test"), ("test_cer_beam", "all test")} <= metrics_of(version)[0].keys()
     reader = registry.load_recognizer(version)
     assert not reader.charset.unknown("Où est né l'œuvre? ABC xyz 0189 {|}~")
 
