@@ -41,7 +41,7 @@ def figures_by_kind(decoder: str, lines: pd.DataFrame) -> pd.DataFrame:
     groups = [*lines.groupby("kind"), ("all", lines)]
     return pd.DataFrame(
         {
-            "kind of hand": kind,
+            "data set": kind,
             "decoder": decoder,
             "test lines": len(own),
             **error_rates(own),

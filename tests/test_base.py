@@ -143,7 +143,7 @@ def test_pretrain_makes_such_a_folder_from_what_the_base_model_knows(table, tmp_
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("# Mine")
     assert "old figures" not in card
-    assert card.count("| words.csv      | best_path") == card.count("| all            | best_path") == 1
+    assert card.count("| words.csv  | best_path") == card.count("| all        | best_path") == 1
     made = Recognizer.load(tmp_path / "out")
     assert set("aZ9é€") <= set(made.charset.characters)
     assert not list((tmp_path / "checkpoints").glob("*.pt"))

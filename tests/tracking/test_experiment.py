@@ -118,7 +118,7 @@ def test_the_language_model_is_made_of_a_text_file_too_which_is_read_before_the_
         patched.setattr(experiment, "candidates", lambda *how: handed.append(how))
         patched.setattr(tuning, "tuned", lambda recognizer, *how: (recognizer, {}, {}))
         patched.setattr(report, "log_tuning", lambda *how: None)
-        experiment.tune("", registry.load_recognizer(twins[0].version), settings, data, None)
+        experiment.tune("", registry.load_recognizer(twins[0].version), settings, data, None, best_epoch=1)
     assert handed[0][:2] == (experiment.texts_of(settings, data), {"letters": ["Dear Ann,", "caf\u00e9"]})
     letters.write_bytes("café".encode("latin-1"))
     with pytest.raises(ValueError, match=r"letters\.txt: not UTF-8"):
