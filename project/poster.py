@@ -71,7 +71,9 @@ def post(url: str, body: Path, answer: Path) -> str:
     sent = subprocess.run(curl, capture_output=True, text=True)
     said = answer.read_text("utf-8", errors="replace") if answer.exists() else ""
     if sent.returncode or sent.stdout != "200":
-        raise InputError(f"{url}: {sent.stderr.strip() or f'status {sent.stdout}'} {said[:500]}")
+        raise InputError(
+            f"{url}: {sent.stderr.strip() or f'The requested URL returned error: {sent.stdout}'} {said[:500]}"
+        )
     try:
         predictions = json.loads(said)["predictions"]
         if not isinstance(predictions[0], dict):

@@ -98,15 +98,17 @@ def parse_repeats(repeat: str) -> dict[str, int]:
 @click.command()
 @click.option("--data", type=cli.Data(), required=True, help="Data sets, separated by commas; see docs/data.md.")
 @click.option("--synthetic-lines", required=True, type=click.IntRange(10), help="Of each data set that is made.")
-@click.option("--repeat", default="", help="Data sets whose lines come several times an epoch, such as archives=2.")
+@click.option("--repeat", required=True, help="Data sets whose lines come several times an epoch, such as archives=2.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
 @click.option("--start-from", required=True, help=experiment.START_HELP)
-@click.option("--channels", default=160, type=click.IntRange(4), help="Of the last convolution.")
-@click.option("--lstm-units", default=192, type=click.IntRange(1), help="Of each LSTM, a direction.")
-@click.option("--page-conditions", default=1.0, type=click.FloatRange(0, 4), help="Strength of what pages add.")
-@click.option("--texts", type=cli.FullPath(), default="", help="A text file, or a folder with one for each language.")
-@click.option("--private-writers", default="", help="Starts of the names of writers whose texts stay out of these.")
+@click.option("--channels", required=True, type=click.IntRange(4), help="Of the last convolution.")
+@click.option("--lstm-units", required=True, type=click.IntRange(1), help="Of each LSTM, a direction.")
+@click.option("--page-conditions", required=True, type=click.FloatRange(0, 4), help="Strength of what pages add.")
+@click.option(
+    "--texts", type=cli.FullPath(), required=True, help="A text file, or a folder with one for each language."
+)
+@click.option("--private-writers", required=True, help="Starts of the names of writers whose texts stay out of these.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")
 def main(

@@ -432,7 +432,7 @@ def test_every_start_and_every_error_is_in_the_log(run, checkout):
     log = (checkout / "log.log").read_text()
     assert "sampler INFO" in log
     assert "--image=no-such-picture.png" in log
-    assert f"ValueError: {checkout}/no-such-picture.png: no such file" in log
+    assert f"InputError: {checkout}/no-such-picture.png: no such file" in log
     assert "Traceback" in log
 
 

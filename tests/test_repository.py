@@ -112,8 +112,8 @@ def test_every_server_is_for_this_machine_alone_unless_told_otherwise():
     assert all("--host 127.0.0.1" in command for command in commands)
 
 
-def test_the_container_has_the_versions_that_the_project_and_its_tests_have():
-    pinned = {line for name in ("", "tests/") for line in (ROOT / name / "requirements.txt").read_text().splitlines()}
-    lines = (ROOT / "project/container/requirements.txt").read_text().splitlines()
-    assert not {line for line in lines if "==" in line} - pinned - {"boto3==1.43.11"}
-    assert "torch" not in "".join(lines).replace("no torch", "")
+def test_the_container_has_the_versions_that_the_project_has():
+    pinned = (ROOT / "requirements.txt").read_text().replace("mlflow==", "mlflow-skinny==").splitlines()
+    lines = [one for one in (ROOT / "project/container/requirements.txt").read_text().splitlines() if one[0] != "#"]
+    assert set(lines) <= set(pinned)
+    assert not [line for line in lines if line.startswith("torch")]

@@ -40,7 +40,9 @@ def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
     rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
     chunks = batched(rows, CHUNK_LINES)
-    return pd.concat([transcription.read(recognizer, chunk, 0).to_pandas() for chunk in chunks], ignore_index=True)
+    return pd.concat(
+        [transcription.read(recognizer, chunk, 0, "line").to_pandas() for chunk in chunks], ignore_index=True
+    )
 
 
 def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epochs: int, seed: int) -> Recognizer:

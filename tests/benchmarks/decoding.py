@@ -22,7 +22,7 @@ from project.data.rows import of_split
 from project.data.texts import line_texts
 from project.evaluation.metrics import cer
 from project.recognition.charset import BLANK, Charset
-from project.recognition.decoding import LanguageModel, best_path, prefix_beam_search
+from project.recognition.decoding import LanguageModel, LanguageModels, best_path, n_best
 from project.recognition.image import read_image
 from project.recognition.ngram import NGram
 from project.recognition.recognizer import Recognizer
@@ -50,11 +50,11 @@ def peaked(rng: np.random.Generator) -> np.ndarray:
     return np.log(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
-def decoders(charset: Charset, language: LanguageModel) -> dict[str, Callable[[np.ndarray], str]]:
+def decoders(charset: Charset, language: LanguageModel | LanguageModels) -> dict[str, Callable[[np.ndarray], str]]:
     """By name, what makes text from log-probs (T, C)."""
 
-    def beam(width: int, model: LanguageModel | None) -> Callable[[np.ndarray], str]:
-        return lambda log_probs: charset.decode(prefix_beam_search(log_probs, width, model)[0][0])
+    def beam(width: int, model: LanguageModel | LanguageModels | None) -> Callable[[np.ndarray], str]:
+        return lambda log_probs: charset.decode(n_best(log_probs, "beam", model, width, 0)[0][0])
 
     named: dict[str, Callable[[np.ndarray], str]] = {"best_path": lambda one: charset.decode(best_path(one))}
     for width in (5, 25):
