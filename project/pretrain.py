@@ -105,9 +105,7 @@ def parse_repeats(repeat: str) -> dict[str, int]:
 @click.option("--channels", required=True, type=click.IntRange(4), help="Of the last convolution.")
 @click.option("--lstm-units", required=True, type=click.IntRange(1), help="Of each LSTM, a direction.")
 @click.option("--page-conditions", required=True, type=click.FloatRange(0, 4), help="Strength of what pages add.")
-@click.option(
-    "--texts", type=cli.FullPath(), required=True, help="A text file, or a folder with one for each language."
-)
+@click.option("--texts", type=cli.FullPath(), required=True, help="A text file, or a folder of one a language.")
 @click.option("--private-writers", required=True, help="Starts of the names of writers whose texts stay out of these.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--output", required=True, type=click.Path(exists=True, file_okay=False), help="Gets the model's files.")

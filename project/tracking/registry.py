@@ -4,6 +4,7 @@ Each recogniser is a version of both models, twins: each has the other's number 
 """
 
 import hashlib
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -73,17 +74,17 @@ def register_base() -> ModelVersion:
 
 def log_base_metrics(run_id: str, version: ModelVersion) -> None:
     """Log the first table of `CARD_METRICS` in the base model's card to its models: the metrics on the test lines of
-    each kind of hand, those of the beam with the suffix `_beam`.
+    each data set, those of the beam with the suffix `_beam`.
     """
-    text = (BASE / "README.md").read_text("utf-8").partition(CARD_METRICS)[2]
-    lines = text.strip().partition("\n\n")[0].splitlines()
-    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    lines = (BASE / "README.md").read_text("utf-8").partition(CARD_METRICS)[2].splitlines()
+    first = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line.startswith("|"), lines))
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first]
     header, _, *rows = table or [[], []]
     now = int(1000 * time.time())
     for number, row in enumerate(rows):
         cells = dict(zip(header, row, strict=True))
         source = CodeDatasetSource({"mlflow.source.name": f"project/{BASE.name}/README.md"})
-        dataset = MetaDataset(source, name=f"{cells['kind of hand']} test")  # type: ignore[abstract]
+        dataset = MetaDataset(source, name=f"{cells['data set']} test")  # type: ignore[abstract]
         suffix = "_beam" if cells["decoder"] == "beam" else ""
         metrics = {f"test_{name}{suffix}": float(cells[name]) for name in ("cer", "wer", "ece")}
         for model_id in model_ids(version):
