@@ -38,11 +38,11 @@ CHOICES: dict[str, Callable[[pd.DataFrame, np.random.Generator], np.ndarray]] = 
 
 def read(recognizer: Recognizer, rows: pd.DataFrame) -> pd.DataFrame:
     """What `transcribe` writes of these rows, in their order."""
-    rows = tqdm(rows.itertuples(index=False, name="Row"), total=len(rows), leave=False)
-    chunks = batched(rows, CHUNK_LINES)
-    return pd.concat(
-        [transcription.read(recognizer, chunk, 0, "line").to_pandas() for chunk in chunks], ignore_index=True
-    )
+    read_now = (Row(*row) for row in rows[list(Row._fields)].itertuples(index=False))
+    pictures = (transcription.Picture(row, "", False) for row in tqdm(read_now, total=len(rows), leave=False))
+    chunks = batched(pictures, CHUNK_LINES)
+    tables = [transcription.read(recognizer, chunk, 0, "line").to_pandas() for chunk in chunks]
+    return pd.concat(tables, ignore_index=True)
 
 
 def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epochs: int, seed: int) -> Recognizer:
