@@ -35,7 +35,7 @@ def rows_to_read(data: str, height: int) -> tuple[pd.DataFrame, LineImages, str]
     "--data",
     type=cli.Data(),
     required=True,
-    help="As in project/dataset: its test split, or all that it has where none is given.",
+    help="As in project/docs/data.md: its test split, or all that it has where none is given.",
 )
 @click.option("--model-version", required=True, help="Number, latest, or alias.")
 @click.option("--decoder", required=True, type=click.Choice(DECODERS))

@@ -39,7 +39,7 @@ def log_notebook(run_id: str, executed: Path) -> None:
 
 
 @click.command()
-@click.option("--data", type=cli.Data(), required=True, help='"synthetic", or a table or folder (see project/dataset).')
+@click.option("--data", type=cli.Data(), required=True, help='"synthetic", or a table or folder (docs/data.md).')
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--train-lines", required=True, type=click.IntRange(10), help="Lines to train on, of the synthetic data.")
 @click.option("--seed", required=True, type=click.IntRange(0))

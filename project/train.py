@@ -36,7 +36,9 @@ def launch(processes: int) -> None:
 
 
 @click.command()
-@click.option("--data", type=cli.Data(), required=True, help="Data sets as in project/dataset, separated by commas.")
+@click.option(
+    "--data", type=cli.Data(), required=True, help="Data sets as in project/docs/data.md, separated by commas."
+)
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help=experiment.START_HELP)
 @click.option(

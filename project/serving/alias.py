@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import mlflow
 import numpy as np
@@ -17,10 +17,7 @@ from project.errors import mask_passwords
 from project.recognition.charset import Charset
 from project.recognition.decoding import best_path
 from project.serving.request import Answer
-from project.serving.workers import Served
-
-if TYPE_CHECKING:
-    from project.serving.server import Dispatcher
+from project.serving.workers import Served, Worker
 
 INTERVAL = 5  # seconds between two looks at the registry
 RETRY_INTERVAL = 600  # seconds until a version that was not taken is tried again
@@ -30,7 +27,23 @@ EXAMPLE = "artifacts/recognizer/example.txt"  # in a model's folder: what it rea
 log = logging.getLogger(__name__)
 
 
-async def follow(front: "Dispatcher") -> None:
+class Front(Protocol):
+    """What `follow` needs of the server's dispatcher."""
+
+    served: Served
+    size: int  # workers
+
+    async def new_worker(self, served: Served | None = None) -> Worker:
+        """Return a worker that has loaded the version."""
+
+    def serve(self, served: Served, first: Worker) -> None:
+        """Serve another version, of which there is a worker already."""
+
+    async def start_worker(self) -> None:
+        """Add a worker of the version that is served."""
+
+
+async def follow(front: Front) -> None:
     """Look at the registry every `INTERVAL` seconds, and change over when the alias means another version."""
     reachable = True  # is the registry
     retry: dict[str, float] = {}  # version -> when it may be tried again, s
@@ -56,7 +69,7 @@ async def follow(front: "Dispatcher") -> None:
                 retry[version] = time.monotonic() + RETRY_INTERVAL
 
 
-async def change_over(front: "Dispatcher", version: str) -> None:
+async def change_over(front: Front, version: str) -> None:
     """Serve another version from now on. Raise what is wrong with it: then nothing has changed.
 
     Its workers come one by one, and for each a worker of the version before goes, once that is free. The first has to

@@ -81,7 +81,7 @@ def draw(table: pd.DataFrame, title: str) -> plt.Figure:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset, or synthetic.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md, or synthetic.")
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True))
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--variant", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="Only these.")

@@ -60,7 +60,7 @@ def train_on(start: Recognizer, corrected: pd.DataFrame, images: LineImages, epo
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset, with the splits train and test.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md, with the splits train and test.")
 @click.option("--start", required=True, type=click.Path(exists=True, file_okay=False))
 @click.option("--lines", default="50,200,1000", help="How many are corrected, separated by commas.")
 @click.option("--epochs", default=20, type=click.IntRange(1))

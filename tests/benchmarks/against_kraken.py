@@ -56,7 +56,7 @@ def figures_of(command: list, threads: int) -> dict:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md.")
 @click.option("--minutes", default=8.0, type=click.FloatRange(min=0, min_open=True), help="Of training, for each.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--kraken-env", default=None, type=click.Path(path_type=Path), help="Folder; else a temporary one.")

@@ -49,7 +49,7 @@ def milliseconds(recognizer: Recognizer, pixels: Sequence[np.ndarray]) -> tuple[
 
 
 @click.command()
-@click.option("--data", default="", help="As in project/dataset; its validation split is read as it is.")
+@click.option("--data", default="", help="As in project/docs/data.md; its validation split is read as it is.")
 @click.option("--lines", default=300, type=click.IntRange(1), help="At most, of --data.")
 @click.option("--draws", default=2, type=click.IntRange(1))
 @click.option("--model-version", default="", help="Number, latest, or alias.")

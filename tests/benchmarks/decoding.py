@@ -81,7 +81,7 @@ def timed(decoder: Callable[[np.ndarray], str], lines: Sequence[np.ndarray], run
 
 
 @click.command()
-@click.option("--data", default="", help="As in project/dataset; its test split is read.")
+@click.option("--data", default="", help="As in project/docs/data.md; its test split is read.")
 @click.option("--model-version", default="", help="Number, latest, or alias.")
 @click.option("--lines", default=100, type=click.IntRange(1), help="At most, of --data.")
 @click.option("--runs", default=3, type=click.IntRange(1))

@@ -3,7 +3,7 @@ and the network alone, one line at a time and 16 at a time.
 
     python -m tests.benchmarks.inference --data ../shared/data/bench-synthetic --threads 2
 
-`onnxruntime` is what the project reads with (project/inference.py), `torch` is the network as it was trained, and
+`onnxruntime` is what the project reads with (`recognition.onnx_engine`), `torch` is the network as it was trained, and
 `openvino` takes part where it is installed. Each engine and batch size has a process of its own: `peak MB` is that
 process's, `ready` the seconds from its start to its first answer. `differs` is the largest difference of a log-prob
 from torch's with twice the digits (float64), over the same batches. Prints a table, then one line of JSON;
@@ -118,7 +118,7 @@ def rate(step: Callable[[list], list], inputs: list, size: int) -> float:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset; its test split is read.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md; its test split is read.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option("--lines", default=200, type=click.IntRange(1))
 @click.option("--engine", "engines", multiple=True, type=click.Choice(list(ENGINES)), help="Only these.")

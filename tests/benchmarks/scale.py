@@ -110,7 +110,7 @@ def transcribing(lines: int, engine: str = "loop", master: str = "") -> list[str
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset; its training split is repeated.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md; its training split is repeated.")
 @click.option("--sizes", default="1000,10000,100000", help="Lines, separated by commas.")
 @click.option("--threads", default=2, type=click.IntRange(1))
 @click.option(

@@ -114,7 +114,7 @@ def memory_growth(server: psutil.Process, port: int, bodies: list[str], requests
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset; its test split is read.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md; its test split is read.")
 @click.option("--lines", default=100, type=click.IntRange(1))
 @click.option("--seconds", default=10, type=click.IntRange(3), help="For each row of the table.")
 @click.option("--workers", default=joblib.cpu_count(), type=click.IntRange(1))

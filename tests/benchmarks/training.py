@@ -54,7 +54,7 @@ def lines_per_s(history: list[dict[str, float]]) -> float:
 
 
 @click.command()
-@click.option("--data", required=True, help="A data set as in project/dataset, or synthetic.")
+@click.option("--data", required=True, help="A data set as in project/docs/data.md, or synthetic.")
 @click.option("--minutes", default=math.inf, type=click.FloatRange(min=0, min_open=True))
 @click.option("--epochs", default=10_000, type=click.IntRange(1))
 @click.option("--threads", default=2, type=click.IntRange(1))
