@@ -7,7 +7,7 @@ evaluation   CER, WER, calibration; figures to look at
 training     lines and settings -> a trained network
 tracking     a training run in MLflow, from its settings to a registered version
 archive      many pictures -> a table of what is written in them; lines for correction
-serving      a registered version behind HTTP (needs recognition alone)
+serving      a registered version behind HTTP (needs recognition and pages alone)
 
 The commands (`python -m project.NAME`, the entry points of MLproject) parse, call and print. `cli` is what they share,
 `handover` the files that they hand to each other, `atomic` how any file is replaced.
@@ -15,6 +15,4 @@ The commands (`python -m project.NAME`, the entry points of MLproject) parse, ca
 
 import os
 
-os.environ.setdefault(
-    "ORT_DISABLE_TELEMETRY", "1"
-)  # read by ONNX Runtime when it is imported: it would send usage data
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by ONNX Runtime at its import: no usage data
