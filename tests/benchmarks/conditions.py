@@ -18,7 +18,6 @@ import click
 import numpy as np
 from PIL import Image
 
-from project.data import sources
 from project.evaluation.metrics import cer
 from project.recognition.image import grey, read_image
 from project.recognition.recognizer import Recognizer
@@ -26,6 +25,7 @@ from project.recognition.turns import transcribe_views, views
 from project.tracking import registry
 from project.tracking.registry import BASE, TEST_INPUTS
 from tests.conditions import EDGES, LIGHT_AND_PAPER
+from tests.rows import read_data_set
 
 
 def turned(recognizer: Recognizer, pictures: Sequence[Image.Image], texts: Sequence[str], turn: int) -> float:
@@ -80,7 +80,7 @@ def main(data: str, lines: int, draws: int, model_version: str) -> None:
     for turn in (90, 180, 270):
         tell(f"turned by {turn}", turned(recognizer, pictures, texts, turn))
     if data:
-        rows = [row for row in sources.read_data_set(data).itertuples() if row.split == "validation" and row.text]
+        rows = [row for row in read_data_set(data).itertuples() if row.split == "validation" and row.text]
         chosen = list(islice(rows, 0, None, max(1, len(rows) // lines)))[:lines]
         tell(data, cer([row.text for row in chosen], read([read_image(row.image) for row in chosen])))
     preparing, reading = milliseconds(recognizer, [np.asarray(picture) for picture in pictures])

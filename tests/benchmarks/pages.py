@@ -28,13 +28,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from project.data import page_xml, sources
-from project.data.rows import Row
+from project.data import sources
+from project.data.rows import Row, of_split
 from project.evaluation.metrics import cer
 from project.pages.page import Outline, Page
 from project.recognition import image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE
+from tests.rows import read_rows
 
 COVERED = 0.5  # of a line's outline
 REDUCTION = 2  # px of the page to one of the grid on which areas are counted
@@ -55,8 +56,7 @@ def main(folder: Path | None, data: str | None, model: Path, threads: int) -> No
     recognizer = Recognizer.load(model)
     figures: dict[str, float] = {"threads": threads}
     if data:
-        rows = sources.read_rows(data)
-        test = rows[rows["split"] == "test"]
+        test = of_split(read_rows(data), "test")
         figures |= cost(recognizer, list(test["image"])[:TIMED_LINES])
         figures |= put_together(recognizer, list(test["image"]), list(test["text"]))
     if folder:
@@ -70,7 +70,7 @@ def real_pages(folder: Path) -> list[list[Row]]:
     """Return the lines of each page in the folders of a folder."""
     pages: dict[str, list[Row]] = {}
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for row in page_xml.read_pages(inner):
+        for row in sources.stream_rows(inner):
             pages.setdefault(row.image.page, []).append(row)
     return list(pages.values())
 

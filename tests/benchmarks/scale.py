@@ -26,7 +26,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from project.convert import picture_file
+from project.data.convert import picture_file
 from project.data.rows import SPLITS, of_split
 from project.data.tables import schema
 from tests.rows import read_data_set
@@ -43,7 +43,7 @@ def write_data(data: str, sizes: Iterable[int], folder: Path) -> None:
     for split in SPLITS:
         own = of_split(rows[rows["text"] != ""], split)
         lines = [
-            {"image": {"bytes": picture_file(row), "path": None}, "text": row.text, "writer": row.writer}
+            {"image": {"bytes": picture_file(row, "lossless"), "path": None}, "text": row.text, "writer": row.writer}
             for row in own.itertuples()
         ]
         for size in sizes:
