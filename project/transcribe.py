@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import click
+import joblib
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
@@ -27,12 +28,13 @@ def transcribe(
     layout: str,
     page_files: PageFiles | None,
     engine: str,
+    processes: int,
     master: str,
 ) -> None:
-    """Read the pictures that `parts` lacks, in a plain loop or on Apache Spark, which only this needs."""
+    """Read the pictures that `parts` lacks, in processes of this machine or on Apache Spark, which only this needs."""
     if engine == "loop":
         recognizer = registry.load_recognizer(version)
-        return transcription.transcribe(images, parts, recognizer, int(version.version), layout, page_files)
+        return transcription.transcribe(images, parts, recognizer, int(version.version), layout, page_files, processes)
     try:
         from project.archive import spark
     except ModuleNotFoundError as error:
@@ -61,6 +63,7 @@ def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
     "--pages", required=True, type=click.Choice(["", *SUFFIXES]), help="Files to write of pages, beside output."
 )
 @click.option("--engine", required=True, type=click.Choice(["loop", "spark"]))
+@click.option("--processes", required=True, type=click.IntRange(0), help="That read, of the loop; 0 is one a core.")
 @click.option("--master", required=True, help="Where Spark runs: local[2], spark://host:7077, ...")
 @click.option(
     "--review",
@@ -72,8 +75,8 @@ def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
 @click.option("--review-lines", required=True, type=click.IntRange(1))
 @click.option("--review-by", required=True, type=click.Choice(["confidence", "chance", "page"]))
 def main(
-    images: str, output: str, model_version: str, layout: str, pages: str, engine: str, master: str,
-    table: str, review_lines: int, review_by: str,
+    images: str, output: str, model_version: str, layout: str, pages: str, engine: str, processes: int,
+    master: str, table: str, review_lines: int, review_by: str,
 ) -> None:  # fmt: skip
     if not sources.exists(images):
         raise InputError(f"images: {images} does not exist; it is a folder of pictures, a PDF, or a data set")
@@ -87,7 +90,7 @@ def main(
     with transcription.locked(parts):
         transcription.drop_failed(parts)
         before, started = set(transcription.table_of(parts).files), time.monotonic()
-        transcribe(images, parts, version, layout, page_files, engine, master)
+        transcribe(images, parts, version, layout, page_files, engine, processes or joblib.cpu_count(), master)
         seconds = time.monotonic() - started
         summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_places(parts))
         if not summary.lines:

@@ -4,6 +4,7 @@ The parts are parquet files in one folder. Each is written whole or not at all, 
 them what is missing.
 """
 
+import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from project import atomic
 from project.archive.page_files import PageFiles
+from project.archive.processes import read_in_order
 from project.atomic import NoLockError, check_outside, replaced
 from project.data import sources
 from project.data.folders import count_pictures
@@ -55,6 +57,7 @@ BOM = b"\xef\xbb\xbf"  # by which spreadsheets know UTF-8
 FORMULA = r"^[=+\-@]"  # with which spreadsheets begin a formula
 NUMBER = r"^-?\d+([.,]\d+)?$"
 NO_FORMULA = "\u200b"  # before it in a CSV: shown as nothing, and removed when our own commands read it
+CHUNKS = 4  # for each process at least, where there are so many pictures
 PART = 2048  # lines: what a call that is killed has to read again at most
 BINS = 20  # of the histogram of confidence
 LISTED = 1000  # bad pictures that a summary names; the table has them all
@@ -150,30 +153,48 @@ def transcribe(
     model_version: int,
     layout: str = "auto",
     page_files: PageFiles | None = None,
+    processes: int = 1,
 ) -> None:
     """Read the pictures that `parts` lacks, or has of another picture under the same name.
 
-    images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`.
+    images: see `sources.stream_rows`. layout: one of `line_or_page.LAYOUTS`. processes: of this machine.
     """
     known = read_known(parts)
     total = count_pictures(Path(images)) if sources.is_picture_folder(images) else None
     pictures = tqdm(stream_pictures(images), desc="transcribing", unit=" pictures", total=total, mininterval=1)
-    unread = itertools.chain.from_iterable(not_done(chunk, known) for chunk in batched(pictures, CHUNK_LINES))
+    size = chunk_size(total, processes)
+    unread = itertools.chain.from_iterable(not_done(rows, known) for rows in batched(pictures, size))
+    read_chunk = functools.partial(read, model_version=model_version, layout=layout, page_files=page_files)
+    chunks = read_in_order(read_chunk, recognizer, batched(unread, min(size, PART)), processes)
     for number in itertools.count():
         part = parts / f"part-{number:06}.parquet"
         if part.exists():
             continue
         tables: list[pa.Table] = []
         stale: list[str] = []  # sources that have been read, of another picture
-        while sum(map(len, tables)) < PART and (pictures := list(itertools.islice(unread, min(CHUNK_LINES, PART)))):
-            tables.append(read(recognizer, pictures, model_version, layout, page_files))
-            stale += [picture.row.source for picture in pictures if picture.is_replaced]
+        for chunk, table in chunks:
+            tables.append(table)
+            stale += [picture.row.source for picture in chunk if picture.is_replaced]
+            if sum(map(len, tables)) >= PART:
+                break
         if not tables:
             return
         if stale:
             drop(parts, ds.field("source").isin(stale))
         with replaced(part) as path:
             pq.write_table(pa.concat_tables(tables), path)
+
+
+def chunk_size(pictures: int | None, processes: int) -> int:
+    """Return how many pictures are read together: of several processes each gets some chunks, also of few pages.
+
+    pictures: how many there are, if that is known.
+    """
+    if processes == 1:
+        return CHUNK_LINES
+    if pictures is None:
+        return CHUNK_LINES // 8
+    return min(CHUNK_LINES, max(1, pictures // (CHUNKS * processes)))
 
 
 def stream_pictures(images: str) -> Iterator[Row]:

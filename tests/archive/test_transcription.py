@@ -4,15 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from project.archive import transcription
+from project.archive import processes, transcription
+from project.archive.page_files import PageFiles
 from project.recognition.charset import normalize
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
@@ -116,25 +119,89 @@ def test_a_part_that_was_deleted_is_read_again_and_the_others_stay(pictures, par
     pd.testing.assert_frame_equal(read_all(parts), table)
 
 
-def test_a_call_that_was_killed_is_taken_up_and_every_picture_is_there_once(parts, recognizer, tmp_path):
+@pytest.fixture
+def many(tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
     lines = sorted(TEST_INPUTS.glob("*.png"))
     for number in range(200):
         shutil.copy(lines[number % len(lines)], folder / f"{number}.png")
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom project.archive import transcription\n"
-        "from project.tracking.registry import BASE\nfrom project.recognition.recognizer import *\n"
-        "transcription.PART = 8; transcription.transcribe(sys.argv[1], Path(sys.argv[2]), Recognizer.load(BASE), 1)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script, folder, parts], cwd=ROOT, stderr=subprocess.DEVNULL) as killed:
+    return folder
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from project.archive import processes, transcription
+from project.recognition.recognizer import Recognizer
+from project.tracking.registry import BASE
+if __name__ == "__main__":
+    transcription.PART, processes.ALONE = 8, 0
+    images, parts, number = sys.argv[1:]
+    transcription.transcribe(images, Path(parts), Recognizer.load(BASE), 1, processes=int(number))
+"""
+
+
+@contextmanager
+def transcribing(folder, parts, tmp_path, processes):
+    """A call of its own that reads `folder`, and has written two parts."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, script, folder, parts, str(processes)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as call:
         while len(contents(parts)) < 2:
-            assert killed.poll() is None
+            assert call.poll() is None
             time.sleep(0.01)
-        os.kill(killed.pid, signal.SIGKILL)
+        yield call
+
+
+def children(process):
+    """The processes of a pool, without the one that keeps account of semaphores."""
+    own = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in own if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_call_that_was_killed_is_taken_up_and_every_picture_is_there_once(
+    many, parts, recognizer, tmp_path, processes
+):
+    with transcribing(many, parts, tmp_path, processes) as killed:
+        readers = children(killed)
+        killed.kill()
+        killed.wait()
+    assert len(readers) == (0 if processes == 1 else 2)
+    assert not psutil.wait_procs(readers, timeout=60)[1]  # they end with it
     assert 2 <= len(contents(parts)) < 200 / 8
-    transcription.transcribe(str(folder), parts, recognizer, model_version=1)
-    assert sorted(read_all(parts)["source"]) == sorted(str(path) for path in folder.iterdir())
+    transcription.transcribe(str(many), parts, recognizer, model_version=1)
+    assert sorted(read_all(parts)["source"]) == sorted(str(path) for path in many.iterdir())
+
+
+def test_a_process_that_is_killed_ends_the_call_in_words_and_what_was_read_stays(many, parts, tmp_path):
+    with transcribing(many, parts, tmp_path, processes=2) as call:
+        children(call)[0].kill()
+        _, error = call.communicate()
+    assert call.returncode
+    assert "processes: one of 2 was killed" in error
+    assert 2 <= len(contents(parts)) < 200 / 8
+
+
+def test_several_processes_read_the_same_in_the_same_order(many, pictures, recognizer, tmp_path, monkeypatch):
+    shutil.copy(ROOT / "project/figures/letter.jpg", pictures)
+    for path in pictures.rglob("*.*"):
+        shutil.copy(path, many)
+    monkeypatch.setattr(processes, "ALONE", 0)
+    read = []
+    for number in (1, 2):
+        folder = tmp_path / f"read by {number}"
+        folder.mkdir()
+        files = PageFiles(tmp_path / f"pages by {number}", str(many), "text")
+        transcription.transcribe(str(many), folder, recognizer, 1, page_files=files, processes=number)
+        read.append((read_all(folder), files.folder.joinpath("letter.jpg.txt").read_text()))
+    (alone, page), (by_two, same_page) = read
+    assert alone["error"].notna().sum() == 2
+    pd.testing.assert_frame_equal(alone, by_two, rtol=1e-3)
+    assert page == same_page
 
 
 def test_a_table_needs_no_texts_and_its_rows_are_named_by_their_numbers(pictures, parts, recognizer, tmp_path):

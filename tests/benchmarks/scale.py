@@ -8,8 +8,8 @@ added up, looked at ten times a second. `seconds` is all of the child's life; a 
 epoch, without the decoding of the pictures before it, and Spark's count its start.
 
 Prints a row a measurement, then one line of JSON: memory and time per line of the largest size against the smallest;
-the speed of 2 Spark workers and of 2 training processes against 1, with one thread each, and that of the plain loop on
-one thread (`loop`), to compare Spark's with.
+the speed of 2 training processes, of 2 processes that transcribe (`loop`) and of 2 Spark workers against 1, with one
+thread each.
 """
 
 import json
@@ -100,12 +100,13 @@ def training(lines: int, threads: int, processes: int = 1) -> list[str]:
     return [*torchrun, *command] if processes > 1 else command
 
 
-def transcribing(lines: int, engine: str = "loop", master: str = "") -> list[str]:
-    """The arguments of Python that read pictures with the base model; master is for Spark, but names the output too."""
+def transcribing(lines: int, threads: int, engine: str = "loop", processes: int = 1) -> list[str]:
+    """The arguments of Python that read pictures with the base model."""
     return [
-        "-m", "project.transcribe", f"--images=pictures-{lines}", f"--output=read-{lines}-{engine}-{master}",
-        "--model-version=base", f"--engine={engine}", f"--master={master}",
-        "--review=", "--review-lines=1", "--review-by=chance",
+        "-m", "project.transcribe", f"--images=pictures-{lines}",
+        f"--output=read-{lines}-{engine}-{threads}-{processes}",
+        "--model-version=base", f"--engine={engine}", f"--master=local[{processes}]", f"--processes={processes}",
+        "--layout=line", "--pages=", "--review=", "--review-lines=1", "--review-by=chance",
     ]  # fmt: skip
 
 
@@ -121,9 +122,9 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
     wanted = sorted(map(int, sizes.split(",")))
     commands = {
         "train": [(lines, training(lines, threads), threads) for lines in wanted],
-        "transcribe": [(lines, transcribing(lines), threads) for lines in wanted],
-        "spark": [(workers_lines, transcribing(workers_lines, "spark", f"local[{n}]"), 1) for n in (1, 2)],
-        "loop": [(workers_lines, transcribing(workers_lines, "loop", "one thread"), 1)],
+        "transcribe": [(lines, transcribing(lines, threads), threads) for lines in wanted],
+        "spark": [(workers_lines, transcribing(workers_lines, 1, "spark", n), 1) for n in (1, 2)],
+        "loop": [(workers_lines, transcribing(workers_lines, 1, "loop", n), 1) for n in (1, 2)],
         "torchrun": [(workers_lines, training(workers_lines, 1, processes=n), 1) for n in (1, 2)],
     }
     figures: dict[str, float] = {}
@@ -144,8 +145,6 @@ def main(data: str, sizes: str, threads: int, workers_lines: int, parts: tuple[s
             if part in ("train", "transcribe"):
                 figures[f"{part}_rss_ratio"] = round(peaks[-1] / peaks[0], 3)
                 figures[f"{part}_time_ratio"] = round(speeds[0] / speeds[-1], 3)
-            elif part == "loop":
-                figures["loop_lines_per_s"] = speeds[0]
             else:
                 figures[f"{part}_lines_per_s"] = speeds[0]
                 figures[f"{part}_speedup_2"] = round(speeds[1] / speeds[0], 3)
