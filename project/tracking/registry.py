@@ -105,7 +105,8 @@ def set_alias(version: ModelVersion, alias: str) -> None:
 
 
 def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: str = "model_version") -> ModelVersion:
-    """Find a version of a registered model: a number, `latest`, or an alias such as `champion`.
+    """Find a version of a registered model: a number, `latest`, or an alias such as `champion`. `base` is registered
+    first where it is not yet.
 
     Raise InputError if there is none; it lists those that exist, and names the parameter that asked for it.
     """
@@ -120,7 +121,10 @@ def find_version(model_version: str, model_name: str = MODEL_NAME, parameter: st
     except MlflowException as error:
         if not is_not_found(error):
             raise
-    has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first"
+    if model_version == "base" and model_name in TWINS:
+        register_base()
+        return client.get_model_version_by_alias(model_name, "base")
+    has = "nothing is registered there yet: run the notebook, or `mlflow run .`, first; or take the version base"
     if versions := known_versions(client, model_name):
         aliases = sorted(client.get_registered_model(model_name).aliases)
         has = f"it has the versions {versions}, the aliases {aliases}, and 'latest'"

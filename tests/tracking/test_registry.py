@@ -2,12 +2,15 @@ import importlib.metadata
 import subprocess
 import sys
 
+import mlflow
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from project.tracking import registry
 from project.tracking.logged_models import PACKAGE, READER_NAME, REQUIREMENTS
 from project.tracking.registry import TEST_INPUTS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, at
 
 READ = """
 import importlib.metadata, sys
@@ -54,3 +57,21 @@ def test_a_version_reads_with_nothing_but_its_own_requirements():
     assert line.startswith("line ")
     assert page.startswith("page ")
     assert page.count("/") == 14
+
+
+def test_base_is_registered_when_it_is_asked_for_in_a_run_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MLflow's folder of files
+    with at(f"sqlite:///{tmp_path}/mlflow.db"):
+        client = mlflow.MlflowClient()
+        of_project = client.create_run(client.create_experiment("mlp")).info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", of_project)  # as `mlflow run` has it
+        reader = registry.find_version("base", registry.READER_NAME)
+        mlflow.log_metric("lines", 1)  # as a command logs later on
+        mlflow.end_run()
+        assert reader.name == registry.READER_NAME
+        assert registry.find_version("base").tags[registry.READER_NAME] == str(reader.version)
+        assert of_project not in {reader.run_id, registry.find_version("base").run_id}
+        assert client.get_run(of_project).data.metrics == {"lines": 1}
+        assert client.get_run(reader.run_id).info.status == "FINISHED"
+        with pytest.raises(ValueError, match="or take the version base"):
+            registry.find_version("latest", "unknown")
