@@ -72,16 +72,13 @@ def run(name: str, command: click.Command) -> None:
     An error is one line on stderr: what the user can mend, or that it is a bug. Its trace is in the log. After Ctrl-C
     the MLflow run of `mlflow run` is KILLED; `mlflow run` itself, if it is there, then makes that FAILED.
     """
-    for stream in (sys.stdout, sys.stderr):  # a text that the terminal's encoding lacks is no reason to fail
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")  # not every terminal can show every text
     try:
         start_log(name)
     except OSError as error:
         sys.exit(f"{name}: log.log cannot be written in {Path.cwd()}: {error.strerror}")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # not every terminal can show every text
     log.info("started: %s", " ".join(sys.argv[1:]))
     run_id = os.environ.get("MLFLOW_RUN_ID")  # kept: the command may detach from it
     on_termination(interrupt)
@@ -143,7 +140,9 @@ def full_data(data: str) -> str:
 def full_name(name: str) -> str:
     """Return one data set's name with its paths in full: itself, or those after "synthetic:" or "stitched:"."""
     kind, colon, paths = name.strip().partition(":")
-    if kind in ("synthetic", "stitched") and colon:
+    if kind == "stitched" and colon:
+        return f"{kind}:{full_name(paths)}"
+    if kind == "synthetic" and colon:
         return ":".join([kind, *map(full_path, paths.split(":"))])
     path = full_path(name.strip())
     return path if path and Path(path).exists() else name

@@ -14,7 +14,7 @@ FILES = ("README.md", "rejected_rows.csv", "leaks.csv")
 
 
 @click.command()
-@click.option("--data", type=cli.Data(), required=True, help="A data set, see project/data/sources.py.")
+@click.option("--data", type=cli.Data(), required=True, help="A data set, see project/docs/data.md.")
 @click.option("--output", required=True, type=cli.FullPath(), help="A folder that is not there yet.")
 @click.option("--seed", required=True, type=click.IntRange(0), help="Of the splits that are held out.")
 @click.option("--writer", required=True, help="Whose hand a line is: auto, folder, none, or a regular expression.")

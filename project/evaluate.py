@@ -1,4 +1,4 @@
-"""Command `evaluate`: the CER and WER of a registered version on any labelled data set."""
+"""Entry point `evaluate`: the CER and WER of a registered version on any labelled data set."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Command `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
+"""Entry point `pretrain`: train the base model that comes with the project, on real and synthetic hands together."""
 
 import string
 from pathlib import Path
@@ -22,8 +22,8 @@ from project.training.settings import Settings
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " " + LETTERS + MARKS
 HEIGHT = 36  # px: finer line images than by default
 RATE = Settings.learning_rate * 5 / 8  # of a training on much that is new, whatever it starts from
-COLLECTION_LINES = 100  # a collection with fewer test lines is not told of by itself
-HAND_LINES = 10  # a hand with fewer test lines is too short to be told of by itself
+COLLECTION_LINES = 100  # a collection with fewer test lines has no row of its own in the card
+HAND_LINES = 10  # a hand with fewer test lines is left out of the CER by hand
 
 
 def kinds_of(rows: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Command `train`: one training run on any data, in one process or several."""
+"""Entry point `train`: one training run on any data, in one process or several."""
 
 import json
 import sys
@@ -41,9 +41,7 @@ def launch(processes: int) -> None:
 )
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--start-from", required=True, help=experiment.START_HELP)
-@click.option(
-    "--texts", type=cli.FullPath(), default="", help="A text file for the language model, beside the training's texts."
-)
+@click.option("--texts", type=cli.FullPath(), default="", help="A text file, or a folder of one a language.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
 @click.option("--checkpoints", default="local", type=click.Choice(experiment.CHECKPOINTS), help="Of each epoch.")

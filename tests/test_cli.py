@@ -70,19 +70,20 @@ def test_only_passwords_are_masked(uri, masked):
 
 def test_paths_are_of_the_folder_in_which_the_command_was_typed(tmp_path):
     (tmp_path / "scans, box 2").mkdir()
+    (tmp_path / "words").mkdir()
     folder = tmp_path / "project"
     folder.mkdir()
     script = (
         "import os; from project import cli; os.chdir('project'); print(cli.full_path('read.csv'));"
         "print(cli.full_data('scans, box 2')); print(cli.full_data('synthetic,hf:a/b'));"
-        "print(cli.full_data('synthetic:fonts:texts/a.txt,stitched:words'))"
+        "print(cli.full_data('synthetic:fonts:texts/a.txt,stitched:words,stitched:hf:a/b'))"
     )
     mlflow_run = tmp_path / "mlflow"
     mlflow_run.write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}], check=True)")
     command, environment = [sys.executable, str(mlflow_run), "run"], {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     expected = [f"{tmp_path}/read.csv", f"{tmp_path}/scans, box 2", "synthetic,hf:a/b"]
-    expected.append(f"synthetic:{tmp_path}/fonts:{tmp_path}/texts/a.txt,stitched:{tmp_path}/words")
+    expected.append(f"synthetic:{tmp_path}/fonts:{tmp_path}/texts/a.txt,stitched:{tmp_path}/words,stitched:hf:a/b")
     assert done.stdout.splitlines() == expected, done.stderr
 
 

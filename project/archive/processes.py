@@ -55,8 +55,8 @@ def read_in_order(
             yield item, future.result()
     except BrokenProcessPool:
         raise InputError(
-            f"processes: one of {processes} was killed, perhaps for want of memory; fewer of them need less. "
-            "The same command goes on with what has not been read"
+            f"processes: one of {processes} was killed (out of memory?); run the same command again to resume, with "
+            "fewer processes if memory is short"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

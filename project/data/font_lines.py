@@ -12,12 +12,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageFont
 
-from project.atomic import cached_folder
+from project.atomic import cache_home, cached_folder
 from project.data import multilingual, page_conditions, synthetic
 from project.data.multilingual import read_paragraphs, sample_lines
 from project.data.page_conditions import add_page_ink, add_page_paper
@@ -38,7 +37,7 @@ def synthesize(fonts: str, texts: str, folder: str | Path | None, lines: dict[st
     data sets are kept; None is the user's cache folder. InputError names what is missing.
     """
     files, paragraphs = find_fonts(fonts), list(read_paragraphs(texts).values())
-    folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
+    folder = Path(folder or cache_home())
     code = [Path(str(module.__file__)) for module in (synthetic, multilingual, page_conditions)] + [Path(__file__)]
     digest = hashlib.sha256(repr((lines, seed, paragraphs)).encode())
     for file in [*code, *files]:

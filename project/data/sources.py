@@ -129,7 +129,7 @@ def parse_data(data: str) -> list[str]:
         names.append(",".join(pieces[:count]).strip())
         del pieces[:count]
     if not all(names):
-        raise InputError(f"data: {data!r} names nothing before or after a comma")
+        raise InputError(f"data: {data!r} has an empty name before or after a comma")
     return names
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from project.atomic import cached_folder
+from project.atomic import cache_home, cached_folder
 from project.data.rows import Row, read_row
 from project.data.sources import stream_rows
 from project.data.tables import schema
@@ -56,7 +55,7 @@ def stitch(table: str, folder: str | Path | None, lines: int, seed: int) -> Path
             rows.append({"image": image, "text": " ".join(own["text"]), "writer": writer, "split": "train"})
         pq.write_table(pa.Table.from_pylist(rows, schema(("text", "writer", "split"))), beside / "train.parquet")
 
-    folder = Path(folder or platformdirs.user_cache_dir("handwriting-classifier"))
+    folder = Path(folder or cache_home())
     return cached_folder(folder / f"stitched-{digest.hexdigest()[:16]}", make)
 
 

@@ -19,8 +19,8 @@ ROOT = 0  # the node between words
 
 
 class Lexicon:
-    """A trie over the letters of a charset. A node is the start of a word; the last one, `outside`, is that of a word
-    that the lexicon lacks. Both tables are (nodes, letter classes): `successors[node, letter_class]`, and
+    """A trie over the letters of a charset. A node is a prefix of words; the last one, `outside`, is any that
+    the lexicon lacks. Both tables are (nodes, letter classes): `successors[node, letter_class]`, and
     `unknown[node, letter_class]`, whether it is this step that makes a word an unknown one.
 
     `class_of_label` (C,) is the letter class of each label.
@@ -41,7 +41,7 @@ class Lexicon:
         for node, branch in enumerate(branches):
             self.successors[node, list(branch)] = list(branch.values())
         self.unknown = self.successors == self.outside
-        self.unknown[self.outside] = False  # it was told already
+        self.unknown[self.outside] = False  # the word has been penalised
         self.successors[:, NO_LETTER] = ROOT
         self.unknown[:, NO_LETTER] = True  # a word ends here
         self.unknown[[ROOT, *ends, self.outside], NO_LETTER] = False
@@ -58,7 +58,7 @@ class Lexicon:
 
     @classmethod
     def from_bytes(cls, compressed: np.ndarray, charset: Charset) -> "Lexicon":
-        """Return the lexicon that `to_bytes` told of, for its charset."""
+        """Return the lexicon that `to_bytes` wrote, for its charset."""
         return cls(zlib.decompress(compressed.tobytes()).decode().split("\n"), charset)
 
 

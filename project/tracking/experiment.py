@@ -30,7 +30,7 @@ from project.training.settings import FINE_TUNING_RATE, Settings
 EXPERIMENT = "handwriting-recognition"
 CHECKPOINTS = ("local", "registry")  # on this machine only, or as logged models of the run too
 CHECKPOINT = "runs:/"  # a run's id, / and an epoch: what a training may start from
-START_HELP = 'Nothing, "base", a version (a number, latest, an alias), or runs:/RUN/EPOCH.'
+START_HELP = 'Nothing, "base", a version (a number, latest, an alias), or runs:/RUN_ID/EPOCH.'
 
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def log_checkpoint(run_id: str, epoch: int, recognizer: Recognizer, line: Line) 
 
 def load_start(start_from: str) -> Recognizer | None:
     """Return what a training starts from: None for "", the base model for "base", the checkpoint of an epoch for
-    "runs:/RUN/EPOCH" (see `log_checkpoint`), else a registered version. Raise InputError if there is no such thing.
+    "runs:/RUN_ID/EPOCH" (see `log_checkpoint`), else a registered version. Raise InputError if there is no such thing.
     """
     if not start_from:
         return None

@@ -1,5 +1,5 @@
 """A trained network -> a larger one that reads the same, with room to learn more (Chen et al. 2016, "Net2Net", arXiv
-1511.05641, do so by splitting units; here the new units are random, and the old ones do not hear them yet).
+1511.05641, do so by splitting units; here the new units are random, and weights from new to old units are 0).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from project.recognition.network import CRNN
 def grow_weights(small: Mapping[str, Tensor], large: CRNN) -> dict[str, Tensor]:
     """Return the weights of `large`, with those of a smaller network of as many layers and classes put into them.
 
-    Each unit of the small network is one of the large, with its old inputs as before and 0 for what the new units say.
+    Each unit of the small network is one of the large, with the same weights, and 0 for its inputs from new units.
     """
     grown = {name: weight.clone() for name, weight in large.state_dict().items()}
     for name, old in small.items():
@@ -25,7 +25,7 @@ def grow_weights(small: Mapping[str, Tensor], large: CRNN) -> dict[str, Tensor]:
         kept = [torch.arange(size) for size in old.shape]
         if name.startswith("lstms"):
             kept[0] = in_blocks(old.shape[0], new.shape[0], 4)  # the gates of a unit lie apart
-        if name.startswith(("lstms", "head")) and old.dim() == 2 and reads_lstm(name):
+        if reads_lstm(name):
             kept[1] = in_blocks(old.shape[1], new.shape[1], 2)  # both directions of the LSTM before
         if old.dim() > 1:
             new[kept[0]] = 0
@@ -34,7 +34,7 @@ def grow_weights(small: Mapping[str, Tensor], large: CRNN) -> dict[str, Tensor]:
 
 
 def reads_lstm(name: str) -> bool:
-    """Tell whether this matrix multiplies what an LSTM says in both directions."""
+    """Return whether this matrix takes the outputs of both directions of an LSTM."""
     return name == "head.weight" or ("weight_ih" in name and not name.startswith("lstms.0."))
 
 

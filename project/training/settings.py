@@ -33,7 +33,7 @@ class Settings:
     ema_decay: float = 0.995  # decay of the moving average of the weights, which is what is kept
     texts: str = ""  # a text file, or a folder with one for each language: the language model is built from it too
     private_writers: str = ""  # starts of writers' names, with commas between: their texts are in no language model
-    start_from: str = ""  # nothing, "base", or a registered version: a number, latest or an alias
+    start_from: str = ""  # nothing, "base", a version (a number, latest, an alias), or runs:/RUN_ID/EPOCH
     patience: int = 5  # epochs without a lower CER on the validation split before the training stops
 
     def __post_init__(self):

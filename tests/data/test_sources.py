@@ -292,7 +292,7 @@ def test_texts_are_composed_and_every_run_of_white_space_is_one_space(tmp_path, 
 
 def test_data_sets_are_named_with_commas_between_them():
     assert parse_data("a.csv, b.csv") == ["a.csv", "b.csv"]
-    with pytest.raises(ValueError, match=r"'a\.csv,' names nothing before or after a comma"):
+    with pytest.raises(ValueError, match=r"'a\.csv,' has an empty name before or after a comma"):
         parse_data("a.csv,")
 
 
