@@ -1,4 +1,4 @@
-"""Entry point `champion`: show which versions were the champion, from when to when and why; promote one or roll back."""
+"""Entry point `champion`: show which versions were champion, from when to when and why; promote one, or roll back."""
 
 import click
 
