@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 MIN_COVERED = 0.75  # share of a baseline that its outline must cover
@@ -66,8 +67,9 @@ def is_covered(baseline: Points, polygon: Points) -> bool:
     if not length:
         return True
     near = TOLERANCE * area(polygon) / length
-    covered = is_inside(points, polygon) | (distance(points, polygon) <= near)
-    return bool(covered.mean() >= MIN_COVERED)
+    contour = np.array(polygon, np.float32)
+    inward = np.array([cv2.pointPolygonTest(contour, point, measureDist=True) for point in points.tolist()])
+    return bool((inward >= -near).mean() >= MIN_COVERED)
 
 
 def line_height(lines: Sequence[tuple[Points, Points]], size: tuple[float, float] | None) -> float:
@@ -110,29 +112,5 @@ def sample(baseline: Points) -> tuple[np.ndarray, float]:
 
 
 def area(polygon: Points) -> float:
-    """Return the area of a polygon, by the shoelace formula."""
-    if len(polygon) < 3:
-        return 0.0
-    x, y = np.array(polygon, dtype=float).T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
-
-
-def is_inside(points: np.ndarray, polygon: Points) -> np.ndarray:
-    """Return whether each of the points (n, 2) is inside of a polygon, by the number of edges to its right (n,)."""
-    start = np.array(polygon, dtype=float)  # (edges, 2)
-    stop = np.roll(start, -1, axis=0)
-    x, y = points[:, :1], points[:, 1:]  # (n, 1)
-    crosses = (start[:, 1] > y) != (stop[:, 1] > y)  # (n, edges)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = start[:, 0] + (y - start[:, 1]) / (stop[:, 1] - start[:, 1]) * (stop[:, 0] - start[:, 0])
-    return (crosses & (at > x)).sum(axis=1) % 2 == 1
-
-
-def distance(points: np.ndarray, polygon: Points) -> np.ndarray:
-    """Return the distance of each of the points (n, 2) from the nearest edge of a polygon (n,)."""
-    start = np.array(polygon, dtype=float)  # (edges, 2)
-    edge = np.roll(start, -1, axis=0) - start
-    away = points[:, None] - start  # (n, edges, 2)
-    length = (edge**2).sum(axis=1)
-    share = ((away * edge).sum(axis=2) / np.where(length, length, 1)).clip(0, 1)  # (n, edges)
-    return np.linalg.norm(away - share[..., None] * edge, axis=2).min(axis=1)
+    """Return the area of a polygon."""
+    return float(cv2.contourArea(np.array(polygon, np.float32))) if len(polygon) >= 3 else 0.0
