@@ -4,7 +4,6 @@ A font is a writer, and is in one split only; so is a paragraph. A third of the 
 """
 
 import hashlib
-import io
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -12,16 +11,14 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image, ImageFont
+from PIL import ImageFont
 
 from project.atomic import cache_home, cached_folder
 from project.data import multilingual, page_conditions, synthetic
 from project.data.multilingual import read_paragraphs, sample_lines
 from project.data.page_conditions import add_page_ink, add_page_paper
 from project.data.rows import SPLITS
-from project.data.tables import schema
+from project.data.tables import drawn_row, write_drawn
 from project.errors import InputError
 
 SUFFIXES = (".ttf", ".otf", ".woff", ".woff2")
@@ -46,7 +43,7 @@ def synthesize(fonts: str, texts: str, folder: str | Path | None, lines: dict[st
     def make(beside: Path) -> None:
         for split, count in lines.items():
             rows = draw_rows(split, sample_lines(split, count, paragraphs, seed), files, seed)
-            pq.write_table(pa.Table.from_pylist(rows, schema(("text", "writer", "split"))), beside / f"{split}.parquet")
+            write_drawn(rows, beside / f"{split}.parquet")
 
     return cached_folder(folder / f"fonts-{digest.hexdigest()[:16]}", make)
 
@@ -85,10 +82,7 @@ def draw_row(split: str, index: int, text: str, files: Sequence[str], seed: int)
     """Draw one row, in a font that has its characters; its random numbers depend on nothing else."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     file, written = choose_font(text, files, rng)
-    png = io.BytesIO()
-    Image.fromarray(render(written, file, rng)).save(png, "PNG", compress_type=zlib.Z_HUFFMAN_ONLY)
-    image = {"bytes": png.getvalue(), "path": None}
-    return {"image": image, "text": written, "writer": Path(file).stem, "split": split}
+    return drawn_row(render(written, file, rng), written, Path(file).stem, split)
 
 
 def choose_font(text: str, files: Sequence[str], rng: np.random.Generator) -> tuple[str, str]:

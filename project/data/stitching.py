@@ -1,20 +1,16 @@
 """The data set `stitched:TABLE`: pictures of single words, put together to lines of one writer."""
 
 import hashlib
-import io
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from project.atomic import cache_home, cached_folder
 from project.data.rows import Row, read_row
 from project.data.sources import stream_rows
-from project.data.tables import schema
+from project.data.tables import drawn_row, write_drawn
 from project.errors import InputError
 
 ASCENDING = set("bdfhklt0123456789!?'\"()[]{}/|&%$#@£ßÄÖÜ") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -49,11 +45,8 @@ def stitch(table: str, folder: str | Path | None, lines: int, seed: int) -> Path
         for writer in rng.choice(writers, lines, p=shares / shares.sum()).tolist():
             own = by_writer[writer].sample(int(rng.integers(FEWEST, MOST + 1)), random_state=rng)
             picture = join_words([read_row(row) for row in own.itertuples()], list(own["text"]), rng)
-            png = io.BytesIO()
-            Image.fromarray(picture).save(png, "PNG", compress_type=zlib.Z_HUFFMAN_ONLY)
-            image = {"bytes": png.getvalue(), "path": None}
-            rows.append({"image": image, "text": " ".join(own["text"]), "writer": writer, "split": "train"})
-        pq.write_table(pa.Table.from_pylist(rows, schema(("text", "writer", "split"))), beside / "train.parquet")
+            rows.append(drawn_row(picture, " ".join(own["text"]), writer, "train"))
+        write_drawn(rows, beside / "train.parquet")
 
     folder = Path(folder or cache_home())
     return cached_folder(folder / f"stitched-{digest.hexdigest()[:16]}", make)

@@ -8,25 +8,21 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from tqdm import tqdm
 
 from project.atomic import cache_home, cached_folder
 from project.data import texts
 from project.data.rows import SPLITS
-from project.data.tables import schema
+from project.data.tables import drawn_row, write_drawn
 from project.data.texts import line_texts
 from project.errors import InputError
 
@@ -62,8 +58,7 @@ def write_splits(folder: Path, lines: dict[str, int], seed: int, jobs: int) -> N
     for split, written in to_write.items():
         rows = draw_rows(split, written, seed, jobs)
         bar = tqdm(rows, total=len(written), desc=f"writing {split}", unit="line", leave=False, mininterval=1)
-        table = pa.Table.from_pylist(list(bar), schema(("text", "writer", "split")))
-        pq.write_table(table, folder / f"{split}.parquet")
+        write_drawn(list(bar), folder / f"{split}.parquet")
 
 
 def render_line(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
@@ -109,11 +104,8 @@ def draw_row(split: str, index: int, text: str, seed: int) -> dict:
     font = str(rng.choice(FONTS[split], p=shares / shares.sum()))
     if font == "fontpkg-permanent-marker":  # its small letters are smaller capitals: no reader could tell
         text = text.upper()
-    png = io.BytesIO()
-    picture = Image.fromarray(render_line(text, font, rng))
-    picture.save(png, "PNG", compress_type=zlib.Z_HUFFMAN_ONLY)  # in grain it pays not to search for repeats
     writer = font.removeprefix("fontpkg-").replace("-", " ").title()
-    return {"image": {"bytes": png.getvalue(), "path": None}, "text": text, "writer": writer, "split": split}
+    return drawn_row(render_line(text, font, rng), text, writer, split)
 
 
 @functools.cache

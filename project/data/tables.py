@@ -1,9 +1,11 @@
 """Tables (parquet, CSV, TSV), whole or in shards, on this machine or behind any address that fsspec knows."""
 
+import io
 import json
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Number
@@ -11,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from PIL import Image
 
 from project.data.delimited import read_records
 from project.data.folders import files_in
@@ -34,6 +38,18 @@ def schema(names: Sequence[str]) -> pa.Schema:
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = [("image", image), *((name, pa.string()) for name in names)]
     return pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def drawn_row(pixels: np.ndarray, text: str, writer: str, split: str) -> dict:
+    """Return the row of a line that was drawn: pixels uint8 (H, W), 0 black to 255 white."""
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG", compress_type=zlib.Z_HUFFMAN_ONLY)  # grain has no repeats to search for
+    return {"image": {"bytes": png.getvalue(), "path": None}, "text": text, "writer": writer, "split": split}
+
+
+def write_drawn(rows: Sequence[dict], path: Path) -> None:
+    """Write rows of `drawn_row` as a parquet table."""
+    pq.write_table(pa.Table.from_pylist(rows, schema(("text", "writer", "split"))), path)
 
 
 class Table(NamedTuple):
