@@ -106,7 +106,7 @@ def load_data(
 def repeat_lines(data: Data, times: Mapping[str, int]) -> Data:
     """Let the training lines of some data sets come several times in an epoch. times: by the last part of their names.
 
-    InputError if there is no such data set.
+    Raise InputError if there is no such data set.
     """
     name_of = data.rows["data"].map(lambda name: Path(name.rstrip("/")).name)
     if unknown := times.keys() - set(name_of):

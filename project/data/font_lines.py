@@ -31,7 +31,7 @@ def synthesize(fonts: str, texts: str, folder: str | Path | None, lines: dict[st
     """Write a table for each split, of so many `lines`; returns the folder, at once if it was made before.
 
     fonts: a folder of font files. texts: a text file or a folder of .txt files, one for a language. folder: where made
-    data sets are kept; None is the user's cache folder. InputError names what is missing.
+    data sets are kept; None is the user's cache folder. Raise InputError that names what is missing.
     """
     files, paragraphs = find_fonts(fonts), list(read_paragraphs(texts).values())
     folder = Path(folder or cache_home())
@@ -122,7 +122,7 @@ def glyph(pen: ImageFont.FreeTypeFont, character: str) -> bytes:
 
 @cache
 def small_are_capitals(file: str) -> bool:
-    """Tell whether the font draws small letters as capitals, so that no reader could tell them apart: none goes below
+    """Return whether the font draws small letters as capitals, so that no reader could tell them apart: none goes below
     the line.
     """
     pen = ImageFont.truetype(file, 100)

@@ -39,14 +39,14 @@ class LineImages:
         self._file = (folder / "images").open("rb", buffering=0)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Raise InputError that says why a row has no line image."""
+        """Return the line image of a row, uint8 (1, height, W). Raise InputError that says why it has none."""
         width = self.width(row)
         start, stop = self._starts[row : row + 2].tolist()
         pixels = zlib.decompress(os.pread(self._file.fileno(), stop - start, start))  # several threads may read at once
         return np.frombuffer(pixels, np.uint8).reshape(1, self.height, width)
 
     def width(self, row: int) -> int:
-        """Raise InputError that says why a row has no line image."""
+        """Return the width of a row's line image, px. Raise InputError that says why it has none."""
         if reason := self._reasons.get(str(row)):
             raise InputError(reason)
         return int(self.widths[row])

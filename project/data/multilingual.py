@@ -40,7 +40,7 @@ AROUND = """“{}” „{}“ «{}» ‘{}’ ({}) [{}] –{} —{} {}… {}? {}
 def read_paragraphs(path: str | Path) -> dict[str, list[str]]:
     """Read the paragraphs, a line each, of a text file, or of each .txt file in a folder, by the files' stems.
 
-    InputError if there is no such file or folder, nothing in a file, or it is not UTF-8.
+    Raise InputError if there is no such file or folder, nothing in a file, or it is not UTF-8.
     """
     path = Path(path).expanduser()
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]

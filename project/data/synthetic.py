@@ -131,7 +131,7 @@ def open_font(file: str, weight: int, size: int, joined: bool) -> ImageFont.Free
 
 @functools.cache
 def joins_letters(font: str) -> bool:
-    """Tell whether the font writes words in one stroke: known of the packages; of a file, "nun" tells, one piece of
+    """Return whether the font writes words in one stroke: known of the packages; of a file, "nun" tells, one piece of
     ink or several.
     """
     if not Path(font).is_file():
@@ -209,7 +209,7 @@ def cut_out(ink: Image.Image, height: float, rng: np.random.Generator) -> tuple[
 
 
 def press(ink: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """A blunter or a finer pen, pressed more here and less there: float32 (H, W), 0 paper to 1 ink.
+    """Vary width and pressure of the pen: float32 (H, W), 0 paper to 1 ink.
 
     Ink is where the blurred drawing is above a level: the lower the level, the wider the stroke.
     """
@@ -221,7 +221,7 @@ def press(ink: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def lay_on_paper(ink: np.ndarray, baseline: int, height: float, rng: np.random.Generator) -> np.ndarray:
-    """Ink (H, W) in [0, 1] on paper that is unevenly lit, grainy, at times ruled or squared: uint8 (H, W)."""
+    """Lay ink (H, W) in [0, 1] on paper that is unevenly lit, grainy, at times ruled or squared: uint8 (H, W)."""
     h, w = ink.shape
     y, x = np.linspace(-1, 1, h, dtype=np.float32)[:, None], np.linspace(-1, 1, w, dtype=np.float32)
     a, b, c, d = rng.normal(0, 4, 4).tolist()

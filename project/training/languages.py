@@ -27,7 +27,7 @@ Language = LanguageModel | LanguageModels
 def read_prose(path: str | Path) -> dict[str, list[str]]:
     """Read text files, a paragraph a line, as lines of handwriting would break them, by the files' names.
 
-    path: a text file, or a folder of .txt files, one for each language. ValueError if there is none, or it is empty.
+    path: a text file, or a folder of .txt files, one for each language. Raise InputError if there is none, or it is empty.
     """
     rng = np.random.default_rng(0)
     return {
@@ -86,12 +86,12 @@ def with_weights(language: Language, **weights: Any) -> Language:
 
 
 def has_lexicon(language: Language) -> bool:
-    """Tell whether the language model, or those of all its languages, have a lexicon."""
+    """Return whether the language model, or those of all its languages, have a lexicon."""
     return all(model.lexicon for model in models_by_language(language).values())
 
 
 def is_weighted(language: Language) -> bool:
-    """Tell whether the weights of the language model have been found already."""
+    """Return whether the weights of the language model have been found already."""
     return all(
         {"weight": one.weight, "bonus": one.bonus} != UNWEIGHTED for one in models_by_language(language).values()
     )

@@ -345,7 +345,9 @@ def time_left(elapsed: float, progress: float) -> str:
 
 
 def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width: int) -> Validation:
-    """Read the lines by best path. `network` is in evaluation mode, and charset and lines belong to it."""
+    """Return metrics and predictions of the lines, read by best path. network: in evaluation mode. All processes call
+    this together.
+    """
     device = next(network.parameters()).device
     batches = parallel.shard(width_batches(widths_of(lines), batch_width))
     with replica_pool(len(batches), device) as pool:
@@ -355,13 +357,13 @@ def validate(network: CRNN, charset: Charset, lines: Sequence[Line], batch_width
     own_predictions = {i: prediction for _, predictions in results for i, prediction in predictions.items()}
     by_index = {i: prediction for rank in parallel.all_gather(own_predictions) for i, prediction in rank.items()}
     texts, predictions = map(list, zip(*(by_index[i] for i in range(len(lines))), strict=True))
-    figures = {
+    validation_metrics = {
         "val_loss": summed_loss / sum(map(len, texts)),
         "val_cer": metrics.cer(texts, predictions),
         "val_wer": metrics.wer(texts, predictions),
         "avg_edit_distance": metrics.average_edit_distance(texts, predictions),
     }
-    return Validation(figures, predictions)
+    return Validation(validation_metrics, predictions)
 
 
 @torch.inference_mode()
