@@ -175,8 +175,9 @@ def write_text(text: str, font: str, height: float, rng: np.random.Generator) ->
 
 
 def bend(ink: Image.Image, height: float, rng: np.random.Generator) -> Image.Image:
-    """Slant, stretch, drift of the baseline, growth, and a little difference between a letter and its twin: a
-    mesh of quads about a letter wide, in one resampling."""
+    """Distort a line: slant, stretch, drift of the baseline, growth, and a little difference between a letter and the
+    same letter elsewhere. A mesh of quads about a letter wide, in one resampling.
+    """
     width, middle = ink.width, ink.height // 2
     columns = np.linspace(0, width, max(3, round(2 * width / height)))
     x, y = np.meshgrid(columns, [-middle, middle])  # (2, columns), y from the baseline

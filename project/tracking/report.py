@@ -116,7 +116,8 @@ def log_validation(run_id: str, version: ModelVersion, data: Data, best_epoch: i
 
 
 def log_test(run_id: str, version: ModelVersion, lines: pd.DataFrame, metrics: dict[str, float], data: Data) -> None:
-    """Log the test lines one by one (see `scoring.evaluate_rows`), and their metrics, to the run and to the models of a version.
+    """Log the test lines one by one (see `scoring.evaluate_rows`), and their metrics, to the run and to the models of a
+    version.
     What MLflow has already of a run that was killed at this point is not logged again.
     """
     if "test_lines.json" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:

@@ -27,7 +27,8 @@ Language = LanguageModel | LanguageModels
 def read_prose(path: str | Path) -> dict[str, list[str]]:
     """Read text files, a paragraph a line, as lines of handwriting would break them, by the files' names.
 
-    path: a text file, or a folder of .txt files, one for each language. Raise InputError if there is none, or it is empty.
+    path: a text file, or a folder of .txt files, one for each language. Raise InputError if there is none, or one is
+    empty.
     """
     rng = np.random.default_rng(0)
     return {
