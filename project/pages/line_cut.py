@@ -78,6 +78,7 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     width, height = stats[alone, cv2.CC_STAT_WIDTH], stats[alone, cv2.CC_STAT_AREA] / stats[alone, cv2.CC_STAT_WIDTH]
     rule = (width > UNDERLINE[0] * thickness[nearest]) & (height < UNDERLINE[1] * thickness[nearest])
     owner_of[alone] = np.where(far | rule, 0, nearest)
+    owner_of[0] = 0  # the paper
     owner = owner_of[components]  # (H, W)
     shared = touches[components] > 1
     if shared.any():

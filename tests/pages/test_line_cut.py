@@ -37,6 +37,14 @@ def test_a_descender_that_reaches_between_the_letters_below_belongs_to_the_upper
     assert (upper.pixels < 128).sum() > (lower.pixels < 128).sum()
 
 
+@pytest.mark.parametrize("upper", [1, 2])
+def test_the_edges_of_strokes_belong_to_the_line_of_the_stroke(upper):
+    # whichever line the middle of the paper is nearest to: one row and one column around the letters
+    owner = assign_ink(sheet(), LINES if upper == 1 else LINES[::-1])
+    assert (owner[29:51, 29:272] == upper).all()
+    assert (owner[89:111, 29:272] == 3 - upper).all()
+
+
 def test_a_stroke_that_links_two_lines_is_cut_half_way_along_the_ink():
     # from the core of the one, whose last row is 45, to that of the other, whose first is 94, in column 151
     owner = assign_ink(sheet((150, 50, 155, 90)), LINES)
