@@ -92,3 +92,13 @@ def test_a_slanted_line_becomes_level():
     rows = np.flatnonzero((cut.pixels < 128).any(axis=1))
     assert rows[-1] - rows[0] < 24  # of 16 px letters, over a fall of 80 px
     assert cut.pixels.shape[1] == pytest.approx(np.hypot(340, 85), abs=2)
+
+
+def test_a_rule_and_the_loop_of_a_pen_are_paper_and_a_long_descender_is_not():
+    rule, loop = (2, 66, 280, 68), (2, 66, 4, 130)
+    descender = (150, 50, 153, 85)
+    _, lower = cut_lines(sheet(rule, loop), LINES)
+    plain = cut_lines(sheet(), LINES)
+    assert (lower.pixels < 128).sum() == (plain[1].pixels < 128).sum()
+    upper, _ = cut_lines(sheet(descender), LINES)
+    assert (upper.pixels < 128).sum() > (plain[0].pixels < 128).sum() + 60
