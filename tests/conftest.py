@@ -16,15 +16,27 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+import xmlschema
 from PIL import Image, ImageDraw, ImageFont
 
 from project.tracking import registry
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: servers and trainings share the cores
 ROOT = Path(__file__).parent.parent
+SCHEMAS = ROOT / "tests" / "pages" / "schemas"
 HANDED_OVER = ("text_image.*", "prediction.*")  # what the walk through this checkout may have left
 MLFLOW = [sys.executable, "-m", "mlflow"]
 WORDS = ("a", "to", "be", "bell", "table", "boat", "lot", "at", "ballot", "toe")
+
+
+@pytest.fixture(scope="session")
+def schemas() -> dict[str, xmlschema.XMLSchema]:
+    """Return the schemas of PAGE and ALTO."""
+    local = {"http://www.w3.org/1999/xlink": str(SCHEMAS / "xlink.xsd")}
+    return {
+        "page": xmlschema.XMLSchema(SCHEMAS / "page.xsd"),
+        "alto": xmlschema.XMLSchema(SCHEMAS / "alto-4-2.xsd", locations=local, allow="local"),
+    }
 
 
 def free_port() -> int:

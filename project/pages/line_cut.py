@@ -1,7 +1,8 @@
 """Lines of a page -> pictures of each, without the ink of its neighbours.
 
 The ink's connected components belong to the line whose core they touch; one that touches the cores of two lines is cut
-where a path along the ink is as far from the one core as from the other.
+where a path along the ink is as far from the one core as from the other. Outside of the lines' cores, what is too long
+and thin for letters (rules, frames, loops of a pen) is no line's.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ REACH = 3.5  # core thicknesses: what is further from the course is not looked a
 FAR = 2.0  # core thicknesses: ink further from any core, and not touching it, is no line's
 MAX_STEPS = 100  # px along the ink
 ASCENT, DESCENT = 1.2, 1.0  # core thicknesses that an outline has at least above and below the middle
-UNDERLINE = 6, 0.35  # core thicknesses: ink as long, and as low, that touches no core is a rule
+BODY = 0.8  # core thicknesses from the course: what is nearer may be a letter's
+STROKE = 6, 0.5  # core thicknesses: ink as long, and as thin, is no letter
 RIM = 3  # px around the ink
 
 
@@ -63,7 +65,8 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     near, distance = nearest_marker(cores)
     thickness = np.array([0, *(course.thickness for course in courses)])
     near[distance > REACH * thickness[near]] = 0
-    letters = (sheet.ink & ~sheet.rules).astype(np.uint8)
+    rules = sheet.rules | long_strokes(sheet.ink, near, distance, thickness)
+    letters = (sheet.ink & ~rules).astype(np.uint8)
     count, components, stats, centers = cv2.connectedComponentsWithStats(letters, connectivity=8, ltype=cv2.CV_32S)
     touched = np.unique(components[cores > 0].astype(np.int64) << 16 | cores[cores > 0])
     component, line = touched >> 16, touched & 0xFFFF
@@ -75,9 +78,8 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     alone = np.flatnonzero(touches == 0)
     nearest = near[y[alone], x[alone]]
     far = distance[y[alone], x[alone]] > FAR * thickness[nearest]
-    width, height = stats[alone, cv2.CC_STAT_WIDTH], stats[alone, cv2.CC_STAT_AREA] / stats[alone, cv2.CC_STAT_WIDTH]
-    rule = (width > UNDERLINE[0] * thickness[nearest]) & (height < UNDERLINE[1] * thickness[nearest])
-    owner_of[alone] = np.where(far | rule, 0, nearest)
+    owner_of[alone] = np.where(far | is_long(stats[alone], thickness[nearest]), 0, nearest)
+    owner_of[0] = 0  # the paper
     owner = owner_of[components]  # (H, W)
     shared = touches[components] > 1
     if shared.any():
@@ -86,8 +88,28 @@ def assign_ink(sheet: Sheet, courses: Sequence[Course]) -> np.ndarray:
     halo = cv2.dilate(letters, np.ones((3, 3), np.uint8)) > 0  # the edges of strokes
     owner = np.where(halo, cv2.dilate(ink_owner, np.ones((3, 3), np.uint8)), near)
     owner[letters > 0] = ink_owner[letters > 0]
-    owner[sheet.rules] = 0
+    owner[(cv2.dilate(rules.view(np.uint8), np.ones((3, 3), np.uint8)) > 0) & (letters == 0)] = 0
     return owner
+
+
+def long_strokes(ink: np.ndarray, near: np.ndarray, distance: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """Return the ink outside of lines that is too long and thin for letters, bool (H, W): rules, frames, a pen's loops.
+
+    ink: bool (H, W). near, distance: of each pixel from the nearest course. thickness: of each course, px, from 1.
+    """
+    outside = (ink & (distance > BODY * thickness[near])).astype(np.uint8)
+    _, components, stats, centers = cv2.connectedComponentsWithStats(outside, connectivity=8, ltype=cv2.CV_32S)
+    x, y = np.rint(centers).astype(int).T
+    around = np.where(near[y, x] > 0, thickness[near[y, x]], np.median(thickness[1:]))
+    long = is_long(stats, around)
+    long[0] = False
+    return long[components]
+
+
+def is_long(stats: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """Return which components are too long and thin for letters, bool (N,). stats: OpenCV's (N, 5); thickness: (N,)."""
+    length = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    return (length > STROKE[0] * thickness) & (stats[:, cv2.CC_STAT_AREA] < STROKE[1] * thickness * length)
 
 
 def spread_along_ink(cores: np.ndarray, ink: np.ndarray, near: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from project.pages.line_cut import LineCut, cut_lines
 from project.pages.orientation import Upright, find_text, is_sideways, level, pieces_at, upside_down
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading_order import reading_order, regions, row_order
-from project.pages.text_lines import join_pieces, split_at, usual_thickness
+from project.pages.text_lines import fill_cells, join_pieces, split_at, usual_thickness
 from project.recognition import image
 from project.recognition.picture_file import File, PageOf
 from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
@@ -187,6 +187,7 @@ def _cut(page: Upright) -> tuple[list[LineCut], list[int]]:
     pixels = 255 - page.pixels if is_light_on_dark(page.pixels, page.pieces) else page.pixels
     sheet = separate_ink(pixels, usual_thickness(page.pieces))
     courses = join_pieces(split_at(page.pieces, sheet.rules), sheet.rules)
+    courses = fill_cells(courses, sheet.ink & ~sheet.rules, sheet.rules)
     if len(courses) > MAX_LINES:
         raise InputError(f"{len(courses)} lines on a page; at most {MAX_LINES} are read")
     boxes = np.array([course.box for course in courses])

@@ -8,7 +8,7 @@ import numpy as np
 
 MAX_GAP = 2.5  # line heights between two lines of a block
 MAX_APART = 0.9  # heights of cores between two lines of which neither is below the other
-MAX_ROW = 0.8  # of the usual height of lines' cores
+MAX_ROW = 1.0  # of the usual height of lines' cores
 MIN_SHARED = 0.5  # of the narrower one's width that two lines of a block have in common
 
 
@@ -22,7 +22,7 @@ def reading_order(boxes: np.ndarray) -> list[int]:
     """
     left, top, right, bottom = boxes.T
     middle = (top + bottom) / 2
-    shares = (np.minimum(right[:, None], right) - np.maximum(left[:, None], left)) > 0
+    shares = shared(left, right) > 0
     above = middle[:, None] < middle
     before = shares & above
     wholly_left = (right[:, None] <= left) & ~shares
@@ -43,17 +43,30 @@ def reading_order(boxes: np.ndarray) -> list[int]:
 def row_order(boxes: np.ndarray) -> list[int]:
     """Return the indices of lines in the order of a table: row by row, each from left to right. boxes: as above.
 
-    A line belongs to the row whose first line is less than `MAX_ROW` of the usual height above it.
+    Neighbouring rows are put together, the nearest first, while their middles are less than `MAX_ROW` of the usual
+    height apart and no line of the one shares columns with one of the other.
     """
-    left, top, _, bottom = boxes.T
-    middle, rows = (top + bottom) / 2, np.zeros(len(boxes))
-    reach = MAX_ROW * np.median(bottom - top)
-    row, limit = -1, -np.inf
-    for index in middle.argsort(kind="stable").tolist():
-        if middle[index] > limit:
-            row, limit = row + 1, middle[index] + reach
-        rows[index] = row
-    return np.lexsort([left, rows]).tolist()
+    left, top, right, bottom = boxes.T
+    middle = (top + bottom) / 2
+    rows = [[index] for index in middle.argsort(kind="stable").tolist()]
+    shares = shared(left, right) > MIN_SHARED * np.minimum((right - left)[:, None], right - left)
+    spread = np.diff([middle[row[0]] for row in rows])  # from the first line of a row to the last of the next
+    while len(spread) and spread.min() < MAX_ROW * np.median(bottom - top):
+        first = int(spread.argmin())
+        if shares[np.ix_(rows[first], rows[first + 1])].any():
+            spread[first] = np.inf
+            continue
+        rows[first] += rows.pop(first + 1)
+        spread = np.delete(spread, first)
+        for pair in (first - 1, first):
+            if 0 <= pair < len(spread) and np.isfinite(spread[pair]):
+                spread[pair] = middle[rows[pair + 1][-1]] - middle[rows[pair][0]]
+    return [index for row in rows for index in sorted(row, key=lambda index: left[index])]
+
+
+def shared(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return how many columns of the page each two lines share, (N, N), px; below 0 how far apart they are."""
+    return np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
 
 
 def topological_order(before: np.ndarray) -> list[int]:

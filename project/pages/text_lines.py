@@ -16,8 +16,14 @@ MIN_THICKNESS = 0.4  # of the usual core's thickness; a thinner piece has to be 
 MIN_THIN_LENGTH = 20  # least thicknesses
 MIN_ELONGATION = 3.0  # of a patch's standard deviations, along to across, that tell its direction
 MAX_BEND = 20  # degrees between two pieces of a line
-MAX_GAP_IN_CELL = 15.0  # core thicknesses
+MAX_GAP_IN_CELL, MAX_OVERLAP_IN_CELL = 15.0, 3.0  # core thicknesses
+MAX_OFFSET_IN_CELL = 1.0  # of the core's thickness: a cell has few lines, and ditto marks stand high or low
+MAX_CELL = 40.0  # core thicknesses from a line's end to the rule that closes its cell
+BAND = 0.7  # core thicknesses above and below the middle in which ink continues a line
+MIN_INK = 2  # px of a column of that band
 MAX_GAP, MAX_OVERLAP = 4.0, 1.0  # core thicknesses between the ends of two pieces of a line
+MAX_GAP_ALONE = 1.0  # core thicknesses: over a larger gap, a line above or below has to run
+NEIGHBOURHOOD, MIN_NEIGHBOURS = 8.0, 2  # core thicknesses above and below a gap, and the pieces that stand there
 MAX_OFFSET, MAX_DRIFT = 0.6, 0.05  # to the side: of the core's thickness, and of the gap
 OFFSET_COST = 3  # px of gap for which a px to the side counts when the nearest is chosen
 END = 1.0  # core thicknesses by which writing goes on beyond the core's end
@@ -192,8 +198,9 @@ def lengthened(points: np.ndarray, reach: float) -> np.ndarray:
 def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[Course]:
     """Return the lines: pieces that continue each other are joined, the nearest first.
 
-    rules: bool (H, W), True where a table has an upright ruled line, across which nothing is joined; what stands in one
-    cell of a table is, even if it is far apart.
+    A gap of more than a word's is not closed where it is one between columns. rules: bool (H, W), True where a table
+    has an upright ruled line, across which nothing is joined; what stands in one cell of a table is, even if it is far
+    apart.
     """
     if not pieces:
         return []
@@ -205,10 +212,15 @@ def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[C
     aside = np.abs(gaps[..., 0] * -along[:, None, 1] + gaps[..., 1] * along[:, None, 0])
     thicker = np.maximum(thickness[:, None], thickness)
     parallel = np.abs(along @ along.T) > np.cos(np.radians(MAX_BEND))
-    max_gap = MAX_GAP if rules is None or not rules.any() else MAX_GAP_IN_CELL
-    allowed = parallel & (ahead < max_gap * thicker) & (ahead > -MAX_OVERLAP * thicker)
-    allowed &= aside < MAX_OFFSET * thicker + MAX_DRIFT * np.maximum(ahead, 0)
+    in_cells = rules is not None and bool(rules.any())
+    max_gap, max_overlap = (MAX_GAP_IN_CELL, MAX_OVERLAP_IN_CELL) if in_cells else (MAX_GAP, MAX_OVERLAP)
+    allowed = parallel & (ahead < max_gap * thicker) & (ahead > -max_overlap * thicker)
+    max_offset = MAX_OFFSET_IN_CELL if in_cells else MAX_OFFSET
+    allowed &= aside < max_offset * thicker + MAX_DRIFT * np.maximum(ahead, 0)
     np.fill_diagonal(allowed, False)
+    if not in_cells:
+        wide = np.argwhere(allowed & (ahead > MAX_GAP_ALONE * thicker))
+        allowed[tuple(wide[between_columns(pieces, wide)].T)] = False
     cost = np.abs(ahead) + OFFSET_COST * aside
     after: dict[int, int] = {}
     joined = set()
@@ -233,6 +245,23 @@ def join_pieces(pieces: list[Course], rules: np.ndarray | None = None) -> list[C
     return lines
 
 
+def between_columns(pieces: list[Course], pairs: np.ndarray) -> np.ndarray:
+    """Return for which pairs of pieces, int (M, 2), the gap from the one to the other is between columns, bool (M,).
+
+    It is if pieces stand above or below, and none of them runs over the gap.
+    """
+    left, top, right, bottom = np.array([piece.box for piece in pieces]).T
+    middle, parts = (top + bottom) / 2, np.zeros(len(pairs), bool)
+    for number, (one, other) in enumerate(pairs.tolist()):
+        stop, start = pieces[one].points[-2, 0], pieces[other].points[1, 0]
+        row, thicker = (middle[one] + middle[other]) / 2, max(pieces[one].thickness, pieces[other].thickness)
+        away = np.abs(middle - row)
+        near = (away < NEIGHBOURHOOD * thicker) & (away > thicker) & (right > left[one]) & (left < right[other])
+        over = near & (left < stop) & (right > start)
+        parts[number] = near.sum() >= MIN_NEIGHBOURS and not over.any()
+    return parts
+
+
 def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
     """Return the pieces, parted where they cross a ruled line. rules: bool (H, W), all False without a table."""
     if not rules.any():
@@ -251,6 +280,47 @@ def split_at(pieces: list[Course], rules: np.ndarray) -> list[Course]:
                     Course(steps[np.append(few, stop - 1)] if stop - 1 > few[-1] else steps[few], piece.thickness)
                 )
     return parts
+
+
+def fill_cells(lines: list[Course], ink: np.ndarray, rules: np.ndarray) -> list[Course]:
+    """Return the lines, each lengthened to the last ink that goes on from it in its cell of a table.
+
+    ink, rules: bool (H, W); a cell ends at a rule, and nothing is lengthened where there is none, or another line.
+    """
+    if not rules.any():
+        return lines
+    blocked = rules.astype(np.uint8)
+    for line in lines:
+        cv2.polylines(blocked, [np.rint(line.points[1:-1]).astype(np.int32)], False, 1, max(1, int(line.thickness)))
+    longer = []
+    for line in lines:
+        points = line.points
+        for _ in range(2):  # the end, and then the start
+            reach = reach_in_cell(points[-2], points[-1], line.thickness, ink, rules, blocked)
+            further = points[-2] + reach * (points[-1] - points[-2]) / max(np.hypot(*(points[-1] - points[-2])), 1e-9)
+            points = np.concatenate([points[:-1], [further]])[::-1]
+        longer.append(Course(points, line.thickness))
+    return longer
+
+
+def reach_in_cell(
+    end: np.ndarray, guess: np.ndarray, thickness: float, ink: np.ndarray, rules: np.ndarray, blocked: np.ndarray
+) -> float:
+    """Return how far beyond its core's end, (x, y), a line goes on in its cell, px: at least to its guessed end."""
+    guessed = float(np.hypot(*(guess - end)))
+    along = (guess - end) / max(guessed, 1e-9)
+    if abs(along[0]) < abs(along[1]):
+        return guessed
+    steps, across = np.arange(thickness, MAX_CELL * thickness), np.arange(-BAND * thickness, BAND * thickness)
+    places = end + steps[:, None, None] * along + across[:, None] * np.array([-along[1], along[0]])  # (S, A, 2)
+    x, y = np.rint(places).astype(int).transpose(2, 0, 1)
+    inside = ((x >= 0) & (x < ink.shape[1]) & (y >= 0) & (y < ink.shape[0])).all(axis=1)
+    steps, x, y = steps[inside], x[inside], y[inside]
+    stops = np.flatnonzero(blocked[y, x].any(axis=1))
+    if not len(stops) or not rules[y[stops[0]], x[stops[0]]].any():
+        return guessed
+    written = np.flatnonzero(ink[y, x].sum(axis=1)[: stops[0]] >= MIN_INK)
+    return max(guessed, min(steps[written[-1]] + END * thickness, steps[stops[0]] - 1)) if len(written) else guessed
 
 
 def resampled(points: np.ndarray) -> np.ndarray:

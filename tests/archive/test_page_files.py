@@ -1,5 +1,7 @@
 import shutil
 
+import cv2
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -119,3 +121,40 @@ def test_a_file_is_named_after_its_picture_even_if_that_is_not_in_the_folder():
     page = Row(PageOf("/scans/b.pdf", 3), "", source="/scans/b.pdf:3")
     assert files.path(page) == files.folder / "b.pdf.3.xml"
     assert files.path(Row(b"", "", source="/tables/lines.parquet:7")) == files.folder / "lines.parquet:7.xml"
+
+
+def curved(picture: np.ndarray) -> np.ndarray:
+    """Return a picture whose rows are waves, 12 px high and 900 px long."""
+    y, x = np.indices(picture.shape).astype(np.float32)
+    return cv2.remap(
+        picture, x, y + 12 * np.sin(x / 900 * 2 * np.pi), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+@pytest.fixture(scope="module")
+def hard_pages(tmp_path_factory):
+    """The letter turned by a quarter and by some degrees, on paper that is not flat, and twice side by side."""
+    folder = tmp_path_factory.mktemp("hard")
+    letter = Image.open(LETTER).convert("L")
+    letter.rotate(90, expand=True).save(folder / "sideways.png")
+    letter.rotate(7, expand=True, fillcolor=80, resample=Image.Resampling.BICUBIC).save(folder / "tilted.png")
+    flat = np.asarray(letter)
+    Image.fromarray(curved(flat)).save(folder / "curved.png")
+    Image.fromarray(np.concatenate([flat, flat], axis=1)).save(folder / "columns.png")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["page", "alto"])
+def test_files_of_turned_curved_and_several_columns_are_valid_and_read_back(
+    kind, hard_pages, recognizer, schemas, tmp_path
+):
+    folder = read(hard_pages, tmp_path / "read", recognizer, "page", kind)
+    table = table_of(tmp_path / "read")
+    for name, lines in (("sideways", 15), ("tilted", 15), ("curved", 15), ("columns", 30)):
+        schemas[kind].validate(folder / f"{name}.png.xml")
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / f"{name}.png.xml", tmp_path / name / f"{name}.xml")
+        shutil.copy(hard_pages / f"{name}.png", tmp_path / name)
+        rows = list(read_pages(tmp_path / name))
+        assert len(rows) == lines
+        assert [row.text for row in rows] == list(table.loc[table["source"].str.endswith(f"{name}.png"), "text"])

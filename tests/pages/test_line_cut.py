@@ -37,6 +37,14 @@ def test_a_descender_that_reaches_between_the_letters_below_belongs_to_the_upper
     assert (upper.pixels < 128).sum() > (lower.pixels < 128).sum()
 
 
+@pytest.mark.parametrize("upper", [1, 2])
+def test_the_edges_of_strokes_belong_to_the_line_of_the_stroke(upper):
+    # whichever line the middle of the paper is nearest to: one row and one column around the letters
+    owner = assign_ink(sheet(), LINES if upper == 1 else LINES[::-1])
+    assert (owner[29:51, 29:272] == upper).all()
+    assert (owner[89:111, 29:272] == 3 - upper).all()
+
+
 def test_a_stroke_that_links_two_lines_is_cut_half_way_along_the_ink():
     # from the core of the one, whose last row is 45, to that of the other, whose first is 94, in column 151
     owner = assign_ink(sheet((150, 50, 155, 90)), LINES)
@@ -84,3 +92,13 @@ def test_a_slanted_line_becomes_level():
     rows = np.flatnonzero((cut.pixels < 128).any(axis=1))
     assert rows[-1] - rows[0] < 24  # of 16 px letters, over a fall of 80 px
     assert cut.pixels.shape[1] == pytest.approx(np.hypot(340, 85), abs=2)
+
+
+def test_a_rule_and_the_loop_of_a_pen_are_paper_and_a_long_descender_is_not():
+    rule, loop = (2, 66, 280, 68), (2, 66, 4, 130)
+    descender = (150, 50, 153, 85)
+    _, lower = cut_lines(sheet(rule, loop), LINES)
+    plain = cut_lines(sheet(), LINES)
+    assert (lower.pixels < 128).sum() == (plain[1].pixels < 128).sum()
+    upper, _ = cut_lines(sheet(descender), LINES)
+    assert (upper.pixels < 128).sum() > (plain[0].pixels < 128).sum() + 60

@@ -1,10 +1,11 @@
 """Pages made of the lines in project/test_inputs, whose texts are known, read by the base model."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from project.errors import InputError
 from project.evaluation.metrics import cer
@@ -132,3 +133,35 @@ def test_lines_are_told_from_pages(page, lines):
 
 def test_white_chalk_on_a_blackboard_is_read_like_ink(page, lines, recognizer, cut_cer):
     assert page_cer(read_page(255 - page, recognizer), lines) <= cut_cer + 0.05
+
+
+def test_print_among_handwriting_is_answered_and_the_handwriting_read_as_before(lines, recognizer, cut_cer):
+    printed = []
+    for text in ("MINISTRY OF THE INTERIOR", "Name, place of birth and trade"):
+        picture = Image.new("L", (640, 48), PAPER)
+        ImageDraw.Draw(picture).text((4, 4), text, 20, ImageFont.load_default(size=30))
+        printed.append((np.asarray(picture), text))
+    form = [printed[0], *lines[:3], printed[1], *lines[3:]]
+    read = read_page(stacked([picture for picture, _ in form]), recognizer)
+    assert page_cer(read, form) < cut_cer + 0.2
+    by_hand = Page(read.size, read.turn, tuple(line for number, line in enumerate(read.lines) if number not in (0, 4)))
+    assert page_cer(by_hand, lines) <= cut_cer + 0.05
+
+
+def test_five_hundred_short_lines_in_two_columns_are_read_in_order_within_a_minute(recognizer):
+    rows, pitch, columns = 250, 40, (80, 420)
+    sheet = Image.new("L", (720, rows * pitch + 2 * MARGIN), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=26)
+    for row in range(rows):
+        for left in columns:
+            draw.text((left, MARGIN + row * pitch), "no milk today", 20, font)
+    start = time.perf_counter()
+    read = read_page(np.asarray(sheet), recognizer)
+    assert time.perf_counter() - start < 60
+    places = np.array([np.mean(line.outline, axis=0) for line in read.lines])
+    assert len(places) == 2 * rows
+    assert (places[:rows, 0] < columns[1]).all()
+    assert (places[rows:, 0] > columns[1]).all()
+    assert (np.diff(places[:rows, 1]) > 0).all()
+    assert (np.diff(places[rows:, 1]) > 0).all()
+    assert cer(["no milk today"] * len(places), [line.text for line in read.lines]) < 0.5

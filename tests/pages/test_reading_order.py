@@ -37,9 +37,14 @@ def test_a_date_at_the_right_is_read_before_the_greeting_under_it():
 
 
 def test_a_table_is_read_row_by_row():
-    # heights are 10, so lines whose middles are less than 8 apart are in one row
+    # heights are 10, so lines whose middles are less than 10 apart are in one row
     boxes = np.array([line(RIGHT, 3), line(LEFT, 0), line(LEFT, 30), line(RIGHT, 27), line(RIGHT, 15)], float)
     assert row_order(boxes) == [1, 0, 4, 2, 3]
+
+
+def test_two_lines_of_a_cell_are_in_two_rows_and_the_cell_beside_them_in_the_nearer_one():
+    # the middles are 5, 14 and 10; a row may reach over 10
+    assert row_order(np.array([line(LEFT, 0), line(LEFT, 9), line(RIGHT, 5)], float)) == [0, 1, 2]
 
 
 def test_an_order_is_found_even_where_lines_are_before_each_other_in_a_circle():

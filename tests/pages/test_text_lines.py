@@ -6,6 +6,7 @@ import pytest
 from project.pages.text_lines import (
     END,
     Course,
+    fill_cells,
     find_pieces,
     join_pieces,
     split_at,
@@ -86,6 +87,16 @@ def test_pieces_far_apart_or_one_below_the_other_stay_lines_of_their_own():
     assert len(join_pieces(apart)) == 3
 
 
+def test_a_gap_is_one_between_columns_unless_a_line_above_or_below_runs_over_it():
+    def columns(row: float) -> list[Course]:
+        return [level_piece(0, 100, row), level_piece(120, 250, row)]
+
+    page = [piece for row in (50, 80, 110) for piece in columns(row)]
+    assert len(join_pieces(page)) == 6
+    assert len(join_pieces([*page, level_piece(0, 250, 20)])) == 5  # the lines are 60 and 90 px below it: 8 of 10 px
+    assert len(join_pieces(columns(50))) == 1
+
+
 def test_a_line_is_joined_along_its_slope():
     # the first falls by 1 in 10: 30 px further on it is 3 px lower
     falling = Course(np.array([[0, 0], [10, 1], [90, 9], [100, 10]], float), 10)
@@ -101,3 +112,23 @@ def test_nothing_is_joined_across_the_rule_of_a_table_and_what_crosses_it_is_par
     parts = split_at([level_piece(0, 250, 50)], rules)
     assert [round(part.length) for part in parts] == pytest.approx([114, 133], abs=2)
     assert split_at([level_piece(0, 250, 50)], np.zeros_like(rules))[0].length == 250
+
+
+def test_a_line_of_a_cell_goes_on_to_the_last_ink_before_the_rule():
+    # ditto marks, too small to be found, end in column 163; a thickness of 10 more is guessed
+    ink, rules = np.zeros((100, 400), bool), np.zeros((100, 400), bool)
+    ink[46:50, 160:164] = ink[80:84, 180:184] = True
+    digit = level_piece(20, 60, 50)
+    rules[:, [10, 200]] = True
+    (line,) = fill_cells([digit], ink, rules)
+    assert line.points[[0, -1], 0] == pytest.approx([20, 173], abs=1)
+    rules[:, 200] = False
+    assert fill_cells([digit], ink, rules)[0].points[-1, 0] == pytest.approx(60)
+
+
+def test_a_line_of_a_cell_ends_before_another():
+    ink, rules = np.zeros((100, 400), bool), np.zeros((100, 400), bool)
+    ink[46:50, 160:164] = True
+    rules[:, [10, 200]] = True
+    lines = fill_cells([level_piece(20, 60, 50), level_piece(100, 180, 50)], ink, rules)
+    assert lines[0].points[-1, 0] == pytest.approx(60)
