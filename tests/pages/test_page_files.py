@@ -1,13 +1,11 @@
 """A page worked by hand -> PAGE XML, ALTO and PDF, and back."""
 
 import io
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pypdfium2
 import pytest
-import xmlschema
 from PIL import Image
 
 from project.data.page_xml import read_pages
@@ -15,8 +13,6 @@ from project.pages.alto import alto
 from project.pages.page import Line, Outline, Page, Word
 from project.pages.page_xml import page_xml
 from project.pages.pdf import searchable_pdf
-
-SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def rectangle(left: int, top: int, right: int, bottom: int) -> Outline:
@@ -45,15 +41,6 @@ PAGE = Page(
         written("1914", 500, 60, 1),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def schemas() -> dict[str, xmlschema.XMLSchema]:
-    local = {"http://www.w3.org/1999/xlink": str(SCHEMAS / "xlink.xsd")}
-    return {
-        "page": xmlschema.XMLSchema(SCHEMAS / "page.xsd"),
-        "alto": xmlschema.XMLSchema(SCHEMAS / "alto-4-2.xsd", locations=local, allow="local"),
-    }
 
 
 @pytest.mark.parametrize("page", [PAGE, Page((600, 400), 0.0)], ids=["written", "empty"])
