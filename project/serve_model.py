@@ -66,6 +66,7 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
     command = [sys.executable, "-m", "uvicorn", app, "--factory", "--app-dir", f"{model}/code"]
     command += ["--http", protocol, "--ws", "none", "--no-access-log", "--no-server-header"]
     command += ["--workers", "1", "--fd", str(listener.fileno()), "--timeout-graceful-shutdown", "10"]
+    command += ["--timeout-keep-alive", "20"]  # s: longer than clients keep an idle connection (httpx: 5)
 
     def start() -> subprocess.Popen:
         return subprocess.Popen(command, env=os.environ | settings, pass_fds=[listener.fileno()])

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from project.serving.metrics import Metrics
 
 REQUEST_ID = re.compile(rb"[\w.:-]{1,128}", re.ASCII)  # a client's own id is kept if it is like this
-TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # https://www.w3.org/TR/trace-context
+# https://www.w3.org/TR/trace-context, section 3.2.2: version ff and ids of zeros are invalid
+TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 PATHS = {"/", "/invocations", "/ping", "/health", "/version", "/metrics", "/openapi.json"}
 
 log = logging.getLogger("project.serving.access")

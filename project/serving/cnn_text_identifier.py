@@ -8,7 +8,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
 from project.recognition.recognizer import Recognizer
-from project.serving.tensors import pad_to_lists, split_pixels
+from project.serving.tensors import pad, split_pixels
 
 
 class CnnTextIdentifier(PythonModel):
@@ -18,15 +18,15 @@ class CnnTextIdentifier(PythonModel):
         self.recognizer = Recognizer.load(context.artifacts["recognizer"])
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict | None = None) -> list:
-        return self.answers(model_input, params)
+        return self.answers(model_input, params).tolist()
 
-    def answers(self, pixels: np.ndarray, params: dict | None) -> list:
-        """Return the same; `serving.request` calls it in both models."""
+    def answers(self, pixels: np.ndarray | list, params: dict | None) -> np.ndarray:
+        """Return the same as an array; `serving.request` calls it in both models."""
         try:
             line_images = [self.recognizer.line_image(picture) for picture in split_pixels(pixels)]
         except InputError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-        return pad_to_lists(self.recognizer.log_probs(line_images))
+        return pad(self.recognizer.log_probs(line_images))
 
 
 mlflow.models.set_model(CnnTextIdentifier())

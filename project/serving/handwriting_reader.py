@@ -1,6 +1,7 @@
 """The model `handwriting_reader`: encoded pictures in, texts out. A version is loaded by `model_script`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import mlflow
 import numpy as np
@@ -10,9 +11,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
-from project.pages.line_or_page import LAYOUTS, decode
+from project.pages.line_or_page import LAYOUTS, decode, is_strip, is_sure
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
-from project.pages.reading import find_lines, read_lines, span_of, word_spans
+from project.pages.reading import find_lines, is_page, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
 from project.recognition.recognizer import Reading, Recognizer
@@ -68,33 +69,52 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     layout: one of `LAYOUTS`. params: those of `Recognizer.transcribe`. Pages are read one by one, when their rows are
     asked for, and lines that follow each other together.
     """
-    pending: list[tuple[dict, list[View]]] = []  # rows to come, and the views of the line that is to be read for each
+    pending: list[Pending] = []  # their rows are to come
     for picture in pictures:
-        row, line = empty_row(), []
+        row, line, strip = empty_row(), [], None
         try:
-            pixels, size = decode(picture_bytes(picture), layout)
+            pixels, size = decode(
+                picture_bytes(picture), layout, lambda pixels: not is_strip(pixels) and is_page(pixels)
+            )
             if size:
                 yield from read_pending(recognizer, pending, **params)
                 pending = []
                 row.update(page_row(pixels, size, recognizer, **params))
             else:
                 line = views(pixels, recognizer.height)
+                strip = pixels if layout == "auto" and is_strip(pixels) else None
         except InputError as error:
             row["error"] = str(error)
-        pending.append((row, line))
+        pending.append(Pending(row, line, strip))
         if len(pending) == CHUNK_LINES:
             yield from read_pending(recognizer, pending, **params)
             pending = []
     yield from read_pending(recognizer, pending, **params)
 
 
-def read_pending(recognizer: Recognizer, pending: list[tuple[dict, list[View]]], **params) -> list[dict]:
-    """Read the lines together; return all rows, those of the lines filled in."""
-    lines = [(row, line) for row, line in pending if line]
-    read = transcribe_views(recognizer, [line for _, line in lines], **params)
-    for (row, _), (reading, view) in zip(lines, read, strict=True):
-        row.update(line_row(reading, view))
-    return [row for row, _ in pending]
+class Pending(NamedTuple):
+    """A picture that is to be read together with others."""
+
+    row: dict  # of the answer, to be filled in
+    line: list[View]  # empty if there is no line to read
+    strip: np.ndarray | None  # uint8 (H, W), if it may turn out to be a page
+
+
+def read_pending(recognizer: Recognizer, pending: list[Pending], **params) -> Iterator[dict]:
+    """Read the lines together; yield all rows, filled in. A strip that is a page is read once more, as that."""
+    read = iter(transcribe_views(recognizer, [one.line for one in pending if one.line], **params))
+    for row, line, strip in pending:
+        if line:
+            reading, view = next(read)
+            try:
+                if strip is None or is_sure(reading) or not is_page(strip):
+                    row.update(line_row(reading, view))
+                else:
+                    height, width = strip.shape
+                    row.update(page_row(strip, (width, height), recognizer, **params))
+            except InputError as error:
+                row["error"] = str(error)
+        yield row
 
 
 def empty_row() -> dict:

@@ -4,6 +4,7 @@ from typing import Any
 
 from mlflow.models import ModelSignature
 from mlflow.types import DataType, TensorSpec
+from mlflow.types.schema import Array, Object
 
 from project.serving.workers import Served
 
@@ -26,7 +27,7 @@ def describe(served: Served, signature: ModelSignature) -> dict[str, Any]:
         predictions: dict = {"description": "log-probs (N, T, C); index 0 is the blank", "type": "array"}
     else:
         inputs = {"description": "pictures in base64", "type": "array", "items": {"type": "string"}}
-        fields: dict = {column.name: {} for column in signature.outputs.inputs}
+        fields: dict = {column.name: _schema(column.type) for column in signature.outputs.inputs}
         predictions = {"type": "array", "items": {"type": "object", "properties": fields}}
     params = {
         one.name: {"type": JSON_TYPES[one.dtype.name], "default": one.default}
@@ -62,6 +63,15 @@ def describe(served: Served, signature: ModelSignature) -> dict[str, Any]:
 
 def _answer(description: str, schema: dict) -> dict:
     return {"description": description, "content": _json(schema)}
+
+
+def _schema(kind: object) -> dict:
+    """Return the JSON schema of a type of MLflow's; one that JSON has no word for may be anything."""
+    if isinstance(kind, Array):
+        return {"type": "array", "items": _schema(kind.dtype)}
+    if isinstance(kind, Object):
+        return {"type": "object", "properties": {one.name: _schema(one.dtype) for one in kind.properties}}
+    return {"type": JSON_TYPES[kind.name]} if isinstance(kind, DataType) and kind.name in JSON_TYPES else {}
 
 
 def _json(schema: dict) -> dict:

@@ -4,13 +4,11 @@ Takes the JSON that MLflow's own scoring server takes, in a tenth of its time an
 request is said without repeating what was sent.
 """
 
-import itertools
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
-import numpy as np
 import orjson
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
@@ -50,7 +48,7 @@ def answer(model: PyFuncModel, body: bytes) -> Answer:
     except Exception:
         log.exception("a request failed")
         return Answer(500, error_body(500, "the server failed; its log says why"))
-    content = orjson.dumps({"predictions": predictions})
+    content = orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
     if not isinstance(predictions[0], dict):  # log-probs
         return Answer(200, content, len(predictions))
     lines = [line for row in predictions for line in row["lines"]]
@@ -75,7 +73,7 @@ def invoke(model: PyFuncModel, body: bytes) -> list:
     if not isinstance(sent, dict) or len(sent) != 1:
         raise RequestError(400, f"the body must be a JSON object with one of {FORMS}, and params if need be")
     (form, content), (spec,) = sent.popitem(), signature.inputs.inputs
-    data = tensor(form, content, spec) if isinstance(spec, TensorSpec) else pictures(form, content, spec.name)
+    data = tensor(form, content, spec.shape) if isinstance(spec, TensorSpec) else pictures(form, content, spec.name)
     try:  # not by `model.predict`, which would enforce the signature once more
         return within_limits(model.unwrap_python_model().answers(data, params))
     except MlflowException as error:
@@ -106,33 +104,12 @@ def checked_params(sent: object, schema: ParamSchema | None) -> dict:
     return params | sent
 
 
-def tensor(form: str, content: object, spec: TensorSpec) -> np.ndarray:
-    """Return the array of a request, of the model's type and shape. Raise RequestError if it has none."""
+def tensor(form: str, content: object, shape: tuple[int, ...]) -> list:
+    """Return the nested lists of a request, for the model to check. Raise RequestError if it has none."""
     if form not in ("inputs", "instances") or not isinstance(content, list):
-        raise RequestError(400, f'this model takes {{"inputs": a list of shape {spec.shape}}}')
+        raise RequestError(400, f'this model takes {{"inputs": a list of shape {shape}}}')
     check_rows(content)
-    if holds_text(content):
-        raise RequestError(400, "inputs must be numbers, and not texts")
-    try:
-        array = np.array(content)
-    except (ValueError, OverflowError):
-        array = np.array("lists of unequal length")
-    if array.dtype.kind not in "biuf":
-        raise RequestError(400, "inputs must be numbers, in lists of equal length")
-    wanted = [n if free == -1 else free for free, n in zip(spec.shape, array.shape, strict=False)]
-    if array.ndim != len(spec.shape) or wanted != list(array.shape):
-        raise RequestError(400, f"inputs must have the shape {spec.shape}, got {array.shape}")
-    return array.astype(spec.type)
-
-
-def holds_text(content: list) -> bool:
-    """Return whether nested lists hold a string: NumPy would give every number as much memory as the longest."""
-    while content:
-        kinds = set(map(type, content))
-        if str in kinds:
-            return True
-        content = list(itertools.chain.from_iterable(one for one in content if isinstance(one, list)))
-    return False
+    return content
 
 
 def pictures(form: str, content: object, column: str) -> list[bytes | str]:

@@ -113,6 +113,18 @@ def test_a_line_is_answered_as_before_pages_were_read_whether_it_is_called_a_lin
             assert placed["outline"][0] == [pytest.approx(character["start"], abs=1), 0]
 
 
+def test_two_lines_in_a_wide_picture_are_a_page_between_two_lines(reader):
+    lines = [Image.open(path).convert("L") for path in sorted(TEST_INPUTS.glob("*.png"))[:2]]
+    both = Image.new("L", (max(line.width for line in lines), sum(line.height for line in lines)), 255)
+    for line, top in zip(lines, (0, lines[0].height), strict=True):
+        both.paste(line, (0, top))
+    assert both.width > 3 * both.height
+    table = read(reader, encoded(lines[0]), encoded(both), encoded(lines[1]))
+    assert list(table["layout"]) == ["line", "page", "line"]
+    assert len(table["lines"][1]) == 2
+    assert editdistance.eval(table["text"][1], f"{table['text'][0]}\n{table['text'][2]}") < 10
+
+
 def test_a_picture_is_taken_for_what_it_is_said_to_be(reader):
     line, page = read(reader, encoded(), LETTER.read_bytes(), layout="page").itertuples()
     assert (line.layout, len(line.lines), len(page.lines)) == ("page", 1, 15)

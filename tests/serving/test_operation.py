@@ -203,6 +203,8 @@ def test_a_request_has_an_id_in_the_answer_in_an_error_and_in_the_log(reader):
     headers = JSON | {"X-Request-ID": "letter-7", "traceparent": trace}
     answer = reader.client.post(reader.url, content=BODY, headers=headers)
     assert (answer.headers["x-request-id"], answer.headers["traceparent"]) == ("letter-7", trace)
+    for invalid in (f"ff{trace[2:]}", trace.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32), "nonsense"):
+        assert "traceparent" not in reader.client.get(reader.url, headers={"traceparent": invalid}).headers
     error = reader.client.post(reader.url, content="{}", headers=JSON | {"X-Request-ID": "no good id"})
     assert error.json()["request_id"] == error.headers["x-request-id"] != "no good id"
 
@@ -213,3 +215,7 @@ def test_the_openapi_document_says_what_the_server_takes(reader):
     schema = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"decoder", "layout", "beam_width", "alternatives"} <= schema["properties"]["params"]["properties"].keys()
     assert "413" in document["paths"]["/invocations"]["post"]["responses"]
+    answer = document["paths"]["/invocations"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    fields = answer["properties"]["predictions"]["items"]["properties"]
+    assert fields["text"] == {"type": "string"}
+    assert fields["lines"]["items"]["properties"]["baseline"]["items"]["items"] == {"type": "integer"}

@@ -200,8 +200,8 @@ def test_what_the_reader_does_not_take_is_refused_in_words(reader, body, status,
 @pytest.mark.parametrize(
     ("inputs", "status", "words"),
     [
-        ([[1, 2], [3, 4]], 400, "must have the shape (-1, 1, -1, -1), got (2, 2)"),
-        (np.zeros((1, 2, 9, 9)).tolist(), 400, "must have the shape"),
+        ([[1, 2], [3, 4]], 400, "must be (N, 1, H, W) with N >= 1, H and W >= 8; got shape (2, 2)"),
+        (np.zeros((1, 2, 9, 9)).tolist(), 400, "got shape (1, 2, 9, 9)"),
         (np.zeros((1, 1, 9, 1)).tolist(), 400, "H and W >= 8"),
         ([[[[1, 2], [3]]]], 400, "lists of equal length"),
         ([[[[MARK] * 9] * 9]], 400, "must be numbers"),

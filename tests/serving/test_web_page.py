@@ -135,7 +135,7 @@ def test_a_photo_of_a_letter_is_read_and_each_line_and_word_is_found_on_the_pict
 
 
 @in_chromium
-def test_a_line_corrected_by_keyboard_is_what_is_saved_as_text_page_and_alto(letter, tmp_path):
+def test_a_line_corrected_by_keyboard_is_what_is_saved_as_text_page_and_alto(letter, schemas, tmp_path):
     letter.locator("#lines li >> nth=0").focus()
     letter.keyboard.press("End")
     letter.keyboard.press("Enter")
@@ -149,7 +149,9 @@ def test_a_line_corrected_by_keyboard_is_what_is_saved_as_text_page_and_alto(let
         folder = tmp_path / kind
         folder.mkdir()
         shutil.copy(LETTER, folder)
-        assert saved(letter, kind, folder).name == f"letter.{kind}.xml"
+        file = saved(letter, kind, folder)
+        assert file.name == f"letter.{kind}.xml"
+        schemas[kind].validate(file)
         rows = list(read_pages(folder))
         assert [row.text for row in rows] == read
         middles = [sum(y for _, y in row.image.outline) / len(row.image.outline) for row in rows]
