@@ -185,14 +185,3 @@ def models(base_store) -> dict[str, str]:
     """The folder of each registered model of the base, by its name."""
     with at(base_store):
         return {name: mlflow.artifacts.download_artifacts(f"models:/{name}@base") for name in registry.TWINS}
-
-
-@pytest.fixture(scope="session")
-def schemas() -> dict[str, xmlschema.XMLSchema]:
-    """The schemas of the files of pages, by kind."""
-    folder = ROOT / "tests" / "pages" / "schemas"
-    local = {"http://www.w3.org/1999/xlink": str(folder / "xlink.xsd")}
-    return {
-        "page": xmlschema.XMLSchema(folder / "page.xsd"),
-        "alto": xmlschema.XMLSchema(folder / "alto-4-2.xsd", locations=local, allow="local"),
-    }
