@@ -20,7 +20,8 @@ UNEVEN = 1.2  # ratio of the lightest to the darkest background above which the 
 SURROUND = 0.3  # of the paper's grey: a darker background is no paper in shadow
 FLARE = 8  # grey levels, added where backgrounds are divided: the noise of black is not amplified
 ROWS = 40  # to which a picture is reduced where its background is estimated
-DITHERED = 0.25  # changes from black to white between neighbours, by pixel: of writing there are fewer
+DITHERED = 0.3  # roughness of dithered pictures; of writing it is less
+DITHERED_CROSSINGS = 21  # the same, by height: it is that of a dithered picture that was scaled, too
 SPECKS = 0.005  # of all pixels: where there are more specks, they are dirt and no dots; real lines have up to 0.004
 
 
@@ -37,12 +38,21 @@ def ink_map(pixels: np.ndarray) -> np.ndarray:
 
 
 def undither(pixels: np.ndarray) -> np.ndarray:
-    """Blur pixels, uint8 (H, W), that are black or white by turns; return any others as they are."""
-    if np.count_nonzero(_histogram(np.ascontiguousarray(pixels[::8]))) > 2:  # most are not: some rows tell
+    """Blur pixels, uint8 (H, W), that are dark or light by turns, by the size of their dots; return others as they are."""
+    rough = roughness(pixels)
+    if rough < DITHERED and rough * len(pixels) < DITHERED_CROSSINGS:
         return pixels
-    white = pixels > pixels.min()
-    changes = (white[1:] != white[:-1]).mean() + (white[:, 1:] != white[:, :-1]).mean()  # of neighbours, each 0 to 1
-    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=1.3) if changes > DITHERED else pixels
+    sizes = [size for size in (1, 2, 3, 4) if min(pixels.shape) >= 16 * size]
+    roughest = [roughness(_shrink(pixels, size)) / size**0.5 for size in sizes]
+    sigma = max(0.9, min(1.3 * sizes[int(np.argmax(roughest))], len(pixels) / 45))
+    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=sigma)
+
+
+def roughness(pixels: np.ndarray) -> float:
+    """Return how often pixels, uint8 (H, W), go from dark to light or back: by pixel, across and down; at most 2."""
+    dark, light = _percentiles(pixels, (0.5, 99.5))
+    changes = cv2.absdiff(pixels[1:], pixels[:-1]).mean() + cv2.absdiff(pixels[:, 1:], pixels[:, :-1]).mean()
+    return float(changes) / max(light - dark, MIN_CONTRAST)
 
 
 def dark_on_light(pixels: np.ndarray) -> np.ndarray:
@@ -181,11 +191,15 @@ def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return (spread > 0).astype(np.uint8)
 
 
+def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Reduce a picture by averaging squares of so many px."""
+    size = [max(1, side // factor) for side in pixels.shape[::-1]]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def _reduced(pixels: np.ndarray) -> np.ndarray:
     """Reduce a picture to about `ROWS` rows, without specks."""
-    factor = max(1, round(len(pixels) / ROWS))
-    size = [max(1, side // factor) for side in pixels.shape[::-1]]
-    return cv2.medianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), 3)
+    return cv2.medianBlur(_shrink(pixels, max(1, round(len(pixels) / ROWS))), 3)
 
 
 def _beyond_borders(operation: int, pixels: np.ndarray, side: int) -> np.ndarray:
