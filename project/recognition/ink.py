@@ -22,7 +22,10 @@ FLARE = 8  # grey levels, added where backgrounds are divided: the noise of blac
 ROWS = 40  # to which a picture is reduced where its background is estimated
 DITHERED = 0.3  # roughness of dithered pictures; of writing it is less
 DITHERED_CROSSINGS = 21  # the same, by height: it is that of a dithered picture that was scaled, too
-SPECKS = 0.005  # of all pixels: where there are more specks, they are dirt and no dots; real lines have up to 0.004
+MIN_SPECKS = 20  # components
+SPECK, SPECK_MAX = 0.5, 0.5  # of the area of a dot of the pen
+SPECKS = 0.015  # of a picture, by the area of a dot each: where there are more specks, they are dirt
+SPECKS_BY_STROKES = 1.5  # and where there are so many by one of all else
 
 
 def ink_map(pixels: np.ndarray) -> np.ndarray:
@@ -38,7 +41,7 @@ def ink_map(pixels: np.ndarray) -> np.ndarray:
 
 
 def undither(pixels: np.ndarray) -> np.ndarray:
-    """Blur pixels, uint8 (H, W), that are dark or light by turns, by the size of their dots; return others as they are."""
+    """Blur pixels, uint8 (H, W), that are dark or light by turns, as wide as their dots; return others as they are."""
     rough = roughness(pixels)
     if rough < DITHERED and rough * len(pixels) < DITHERED_CROSSINGS:
         return pixels
@@ -148,7 +151,7 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
     height = len(ink)
     labels, boxes = _components(_mask(ink))
     tops, heights, areas = (boxes[:, stat] for stat in (cv2.CC_STAT_TOP, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    found = (areas <= 4) & ((areas <= 4).sum() > SPECKS * ink.size)
+    found = specks(labels, areas)
     for at_edge in (tops <= 1, tops + heights >= height - 1):
         low = at_edge & (heights < 0.3 * height)
         tall = at_edge & (heights > 0.45 * height)
@@ -156,6 +159,30 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
             found |= low
     found[0] = False  # the paper
     return found[labels].astype(np.uint8) if found.any() else np.zeros_like(ink)
+
+
+def specks(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return which components, of these labels (H, W) and areas (px), are dirt: smaller than a dot of the pen, and many.
+
+    The areas begin with that of the paper, whose label is 0.
+    """
+    sizes = areas[1:].astype(float)
+    if len(sizes) < MIN_SPECKS:
+        return np.zeros(len(areas), bool)
+    large = areas > 0.1 * (sizes @ sizes) / sizes.sum()  # of the mean size of what a pixel of ink belongs to
+    large[0] = False
+    dot = pen_width(large[labels].astype(np.uint8)) ** 2
+    small = areas <= SPECK * dot
+    count = small.sum()
+    if count > SPECKS_BY_STROKES * (len(sizes) - count) and count * dot > SPECKS * labels.size:
+        return areas <= SPECK_MAX * dot
+    return np.zeros(len(areas), bool)
+
+
+def pen_width(mask: np.ndarray) -> float:
+    """Return the mean width of strokes, uint8 (H, W) of 0 or 1, in px: twice their area by their outline."""
+    outline = np.count_nonzero(mask) - np.count_nonzero(cv2.erode(mask, _square(3)))
+    return 2 * np.count_nonzero(mask) / max(outline, 1)
 
 
 def erase(ink: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -7,9 +7,7 @@ from PIL import Image, ImageDraw
 from project.evaluation.metrics import cer
 from project.recognition.image import grey
 from project.recognition.ink import _runs, dark_on_light, even_out, ink_map, long_lines, undither
-from project.recognition.line_image import Placement
 from project.recognition.recognizer import Recognizer
-from project.recognition.turns import View, transcribe_views, views
 from project.tracking.registry import BASE, TEST_INPUTS
 from tests import conditions
 
@@ -42,26 +40,6 @@ def test_lines_are_read_in_every_condition(base, lines, condition):
     pictures, texts = lines
     made = [grey(condition(picture, np.random.default_rng(number))) for number, picture in enumerate(pictures)]
     assert cer(texts, base.read([base.line_image(pixels) for pixels in made])) <= MAX_CER[condition]
-
-
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_lines_are_read_whichever_way_up_and_the_turn_is_told(base, lines, turn):
-    pictures, texts = lines
-    turned = [np.ascontiguousarray(np.rot90(np.asarray(picture), turn // 90)) for picture in pictures]
-    read = transcribe_views(base, [views(pixels, base.height) for pixels in turned])
-    assert cer(texts, [reading.text for reading, _ in read]) <= 0.08
-    assert np.mean([view.turn == turn for _, view in read]) >= 0.9
-
-
-def test_a_place_in_a_line_that_was_read_upside_down_is_one_of_the_turned_picture(base, lines):
-    upright = np.asarray(lines[0][0])
-    ((_, view),) = transcribe_views(base, [views(np.ascontiguousarray(upright[::-1, ::-1]), base.height)])
-    (expected,) = views(upright, base.height)
-    assert view.turn == 180
-    assert view.placement.left == pytest.approx(expected.placement.left, abs=3)
-    height, width = upright.shape
-    assert view.on_picture(10, 20) == (width - 10, height - 20)
-    assert view.placement.scale == pytest.approx(expected.placement.scale, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +97,3 @@ def test_runs_are_those_of_an_opening_with_a_rectangle():
                 if mask[y : y + height, x : x + width].all():
                     expected[y : y + height, x : x + width] = 1
         assert np.array_equal(_runs(mask, int(width), int(height)), expected)
-
-
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_point_of_a_turned_picture_is_found_in_the_picture_as_it_is(turn):
-    pixels = np.zeros((30, 50), np.uint8)
-    pixels[7, 12] = 255
-    turned = np.rot90(pixels, -turn // 90)  # clockwise
-    ((y, x),) = np.argwhere(turned)
-    view = View(turned[None], Placement(0, 1), turn, turned.shape)
-    assert view.on_picture(x + 0.5, y + 0.5) == (12.5, 7.5)  # the middle of the pixel
