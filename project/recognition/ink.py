@@ -23,7 +23,7 @@ ROWS = 40  # to which a picture is reduced where its background is estimated
 DITHERED = 0.3  # roughness of dithered pictures; of writing it is less
 DITHERED_CROSSINGS = 21  # the same, by height: it is that of a dithered picture that was scaled, too
 MIN_SPECKS = 20  # components
-SPECK, SPECK_MAX = 0.5, 0.5  # of the area of a dot of the pen
+SPECK = 0.5  # of the area of a dot of the pen
 SPECKS = 0.015  # of a picture, by the area of a dot each: where there are more specks, they are dirt
 SPECKS_BY_STROKES = 1.5  # and where there are so many by one of all else
 
@@ -162,7 +162,7 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
 
 
 def specks(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Return which components, of these labels (H, W) and areas (px), are dirt: smaller than a dot of the pen, and many.
+    """Return which components, of these labels (H, W) and areas, are dirt: smaller than a dot of the pen, and many.
 
     The areas begin with that of the paper, whose label is 0.
     """
@@ -174,9 +174,7 @@ def specks(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
     dot = pen_width(large[labels].astype(np.uint8)) ** 2
     small = areas <= SPECK * dot
     count = small.sum()
-    if count > SPECKS_BY_STROKES * (len(sizes) - count) and count * dot > SPECKS * labels.size:
-        return areas <= SPECK_MAX * dot
-    return np.zeros(len(areas), bool)
+    return small & (count > SPECKS_BY_STROKES * (len(sizes) - count)) & (count * dot > SPECKS * labels.size)
 
 
 def pen_width(mask: np.ndarray) -> float:
