@@ -118,13 +118,18 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     # Level: runs in a row and its neighbours, so that they may slope a little
     length = round(max(1.2 * height, min(3 * height, 0.6 * width)))
     level = np.zeros_like(mask)
-    runs = _runs(cv2.dilate(mask, np.ones((3, 1), np.uint8)), length, 1) & mask
+    runs = _straight(mask, length, 1)
     if runs.any():
         labels, boxes = _components(runs)
-        level = (boxes[:, cv2.CC_STAT_WIDTH] >= 0.9 * width)[labels] & runs
+        lefts, widths, margin = (
+            boxes[:, cv2.CC_STAT_LEFT],
+            boxes[:, cv2.CC_STAT_WIDTH],
+            max(0.07 * width, 0.25 * height),
+        )
+        level = ((lefts <= margin) & (lefts + widths >= width - margin))[labels] & runs
     # Upright: thin, with both ends at a level line or an edge
     lines = level.astype(np.uint8)
-    upright = _runs(cv2.dilate(mask, np.ones((1, 3), np.uint8)), 1, max(2, round(0.4 * height))) & mask
+    upright = _straight(mask, 1, max(2, round(0.4 * height)))
     if upright.any():
         ends = lines.copy()
         ends[:3], ends[-3:] = 1, 1
@@ -136,9 +141,9 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     if not lines.any():
         return lines
     # Writing crosses a line where there is ink on both sides of it, or where the line is darker than elsewhere
-    side = 2 * (height // 18) + 1
+    side = 2 * max(height // 18, round(pen_width(lines))) + 1
     crossing = cv2.morphologyEx(mask & (1 - lines), cv2.MORPH_CLOSE, _square(side))
-    darker = ink > 1.25 * np.median(ink[lines > 0])
+    darker = ink > 1.25 * np.median(cv2.dilate(ink * lines, _square(3))[lines > 0])
     return lines & (1 - (crossing | darker))
 
 
@@ -201,6 +206,17 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     dtype = cv2.CV_16U if mask.size < 4 * 2**16 else cv2.CV_32S  # faster, if it can hold the labels
     _, labels, boxes, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, dtype, cv2.CCL_DEFAULT)
     return labels, boxes
+
+
+def _straight(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Find what of a mask lies in a straight stroke of at least this width or height, whichever is not 1, or nearly so.
+
+    Writing beside such a stroke is no part of it where the stroke is level, or upright.
+    """
+    across = np.ones((3, 1) if height == 1 else (1, 3), np.uint8)
+    runs = _runs(cv2.dilate(mask, across), width, height)
+    core = cv2.erode(runs, across) & mask
+    return core | (runs & mask & (1 - cv2.dilate(core, across, iterations=2)))
 
 
 def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:
