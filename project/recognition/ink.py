@@ -22,6 +22,7 @@ FLARE = 8  # grey levels, added where backgrounds are divided: the noise of blac
 ROWS = 40  # to which a picture is reduced where its background is estimated
 DITHERED = 0.3  # roughness of dithered pictures; of writing it is less
 DITHERED_CROSSINGS = 21  # the same, by height: it is that of a dithered picture that was scaled, too
+SLOPE = 0.012  # px a px, of a rule
 MIN_SPECKS = 20  # components
 SPECK = 0.5  # of the area of a dot of the pen
 SPECKS = 0.015  # of a picture, by the area of a dot each: where there are more specks, they are dirt
@@ -115,7 +116,7 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     """
     height, width = ink.shape
     mask = _mask(ink)
-    # Level: runs in a row and its neighbours, so that they may slope a little
+    # Level, nearly from edge to edge
     length = round(max(1.2 * height, min(3 * height, 0.6 * width)))
     level = np.zeros_like(mask)
     runs = _straight(mask, length, 1)
@@ -209,11 +210,12 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _straight(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Find what of a mask lies in a straight stroke of at least this width or height, whichever is not 1, or nearly so.
+    """Find straight strokes of a mask, at least so wide or so high; the other of the two is 1.
 
-    Writing beside such a stroke is no part of it where the stroke is level, or upright.
+    A stroke may rise by `SLOPE`. Writing that touches it is no part of it.
     """
-    across = np.ones((3, 1) if height == 1 else (1, 3), np.uint8)
+    reach = 2 * max(1, round(SLOPE * max(width, height))) + 1
+    across = np.ones((reach, 1) if height == 1 else (1, reach), np.uint8)
     runs = _runs(cv2.dilate(mask, across), width, height)
     core = cv2.erode(runs, across) & mask
     return core | (runs & mask & (1 - cv2.dilate(core, across, iterations=2)))
