@@ -55,8 +55,8 @@ def undither(pixels: np.ndarray) -> np.ndarray:
 def roughness(pixels: np.ndarray) -> float:
     """Return how often pixels, uint8 (H, W), go from dark to light or back: by pixel, across and down; at most 2."""
     dark, light = _percentiles(pixels, (0.5, 99.5))
-    changes = cv2.absdiff(pixels[1:], pixels[:-1]).mean() + cv2.absdiff(pixels[:, 1:], pixels[:, :-1]).mean()
-    return float(changes) / max(light - dark, MIN_CONTRAST)
+    changes = cv2.norm(pixels[1:], pixels[:-1], cv2.NORM_L1) + cv2.norm(pixels[:, 1:], pixels[:, :-1], cv2.NORM_L1)
+    return changes / pixels.size / max(light - dark, MIN_CONTRAST)
 
 
 def dark_on_light(pixels: np.ndarray) -> np.ndarray:
