@@ -21,7 +21,8 @@ def onto(picture: Image.Image, left: int, top: int, right: int, bottom: int, gre
 
 
 def resized(picture: Image.Image, factor: float) -> Image.Image:
-    return picture.convert("L").resize(
+    grey_or_coloured = picture.convert("L") if picture.mode == "1" else picture
+    return grey_or_coloured.resize(
         (round(picture.width * factor), round(picture.height * factor)), Image.Resampling.BICUBIC
     )
 

@@ -43,5 +43,5 @@ def test_the_benchmark_of_conditions_ends_with_the_error_rate_of_each():
     ran = CliRunner().invoke(conditions.main, ["--draws", "1", "--sizes", "0.6"], catch_exceptions=False)
     figures = json.loads(ran.stdout.splitlines()[-1])
     for name in ("as_it_is", "dark_above", "shadow", "hue", "turned by 180"):
-        assert {f"{name}, times 0.6", f"{name}, along 0.6"} <= figures.keys()
+        assert figures[name].keys() == {"times 0.6", "along 0.6"}
     assert figures["reading_ms"] > 0

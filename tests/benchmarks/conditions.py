@@ -4,9 +4,10 @@
 
 The lines are those of project/test_inputs, `--draws` times in each condition of tests/conditions.py with other random
 numbers, read by the base model, or with --model-version by a registered version; best path. With --data, the validation
-lines of a data set are read as they are. Prints a table with a column for each of `--sizes`: times 3, the pictures were
-three times as large when the condition befell them; along 3, they were scaled afterwards, specks and dots with them.
-Then one line of JSON: CER as a fraction, and the time of a line image and of its reading in ms.
+lines of a data set are read as they are, and the share of them whose turn is told right is counted, upright and upside
+down. Prints a table with a column for each of `--sizes`: times 3, the pictures were three times as large when the
+condition befell them; along 3, they were scaled afterwards, specks and dots with them. Then one line of JSON: CER as a
+fraction, and the time of a line image and of its reading in ms.
 """
 
 import json
@@ -71,11 +72,11 @@ def main(data: str, lines: int, draws: int, sizes: str, model_version: str) -> N
         for size in map(float, sizes.split(","))
         for along in ((False,) if size == 1 else (False, True))
     }
-    figures: dict[str, float] = {}
+    figures: dict[str, dict[str, float]] = {}
 
-    def tell(name: str, errors: Sequence[float]) -> None:
-        figures.update({f"{name}, {column}": round(error, 4) for column, error in zip(columns, errors, strict=False)})
-        print(f"{name:20}" + "".join(f"{error:9.2%}" for error in errors), flush=True)
+    def tell(name: str, shares: Sequence[float], headings: Sequence[str] = tuple(columns)) -> None:
+        figures[name] = {heading: round(share, 4) for heading, share in zip(headings, shares, strict=True)}
+        print(f"{name:20}" + "".join(f"{share:9.2%}" for share in shares), flush=True)
 
     def read(pixels: Sequence[np.ndarray]) -> list[str]:
         return recognizer.read([recognizer.line_image(one) for one in pixels])
@@ -100,10 +101,19 @@ def main(data: str, lines: int, draws: int, sizes: str, model_version: str) -> N
     if data:
         rows = [row for row in read_data_set(data).itertuples() if row.split == "validation" and row.text]
         chosen = list(islice(rows, 0, None, max(1, len(rows) // lines)))[:lines]
-        tell(data, [cer([row.text for row in chosen], read([read_image(row.image) for row in chosen]))])
+        pixels = [read_image(row.image) for row in chosen]
+        shares = [cer([row.text for row in chosen], read(pixels))]
+        for turn in (0, 180):
+            lines_as_read = [
+                views(np.ascontiguousarray(np.rot90(one, turn // 90)), recognizer.height) for one in pixels
+            ]
+            shares.append(
+                float(np.mean([view.turn == turn for _, view in transcribe_views(recognizer, lines_as_read)]))
+            )
+        tell(data, shares, ("as they are", "upright told", "upside down told"))
     preparing, reading = milliseconds(recognizer, [np.asarray(picture) for picture in pictures])
     print(f"line image {preparing:.2f} ms, reading {reading:.2f} ms (medians)")
-    print(json.dumps(figures | {"line_image_ms": round(preparing, 3), "reading_ms": round(reading, 3)}))
+    print(json.dumps({**figures, "line_image_ms": round(preparing, 3), "reading_ms": round(reading, 3)}))
 
 
 if __name__ == "__main__":
