@@ -20,6 +20,22 @@ def onto(picture: Image.Image, left: int, top: int, right: int, bottom: int, gre
     return whole
 
 
+def resized(picture: Image.Image, factor: float) -> Image.Image:
+    grey_or_coloured = picture.convert("L") if picture.mode == "1" else picture
+    return grey_or_coloured.resize(
+        (round(picture.width * factor), round(picture.height * factor)), Image.Resampling.BICUBIC
+    )
+
+
+def at_size(condition: Condition, factor: float, along: bool) -> Condition:
+    """Return the condition of pictures `factor` times as large, scaled along with them or met by them at that size."""
+    if factor == 1:
+        return condition
+    if along:
+        return lambda picture, rng: resized(condition(picture, rng), factor)
+    return lambda picture, rng: condition(resized(picture, factor), rng)
+
+
 def dark_above(picture, rng):
     return onto(picture, 0, int(rng.integers(6, 24)), 0, 0, int(rng.integers(0, 60)))
 

@@ -40,7 +40,8 @@ def test_the_benchmark_of_active_learning_trains_on_each_choice_of_lines(tmp_pat
 
 
 def test_the_benchmark_of_conditions_ends_with_the_error_rate_of_each():
-    ran = CliRunner().invoke(conditions.main, ["--draws", "1"], catch_exceptions=False)
+    ran = CliRunner().invoke(conditions.main, ["--draws", "1", "--sizes", "0.6"], catch_exceptions=False)
     figures = json.loads(ran.stdout.splitlines()[-1])
-    assert {"as they are", "dark_above", "shadow", "hue", "turned by 180"} <= figures.keys()
+    for name in ("as_it_is", "dark_above", "shadow", "hue", "turned by 180"):
+        assert figures[name].keys() == {"times 0.6", "along 0.6"}
     assert figures["reading_ms"] > 0

@@ -20,8 +20,13 @@ UNEVEN = 1.2  # ratio of the lightest to the darkest background above which the 
 SURROUND = 0.3  # of the paper's grey: a darker background is no paper in shadow
 FLARE = 8  # grey levels, added where backgrounds are divided: the noise of black is not amplified
 ROWS = 40  # to which a picture is reduced where its background is estimated
-DITHERED = 0.25  # changes from black to white between neighbours, by pixel: of writing there are fewer
-SPECKS = 0.005  # of all pixels: where there are more specks, they are dirt and no dots; real lines have up to 0.004
+DITHERED = 0.3  # roughness of dithered pictures; of writing it is less
+DITHERED_CROSSINGS = 21  # the same, by height: it is that of a dithered picture that was scaled, too
+SLOPE = 0.012  # px a px, of a rule
+MIN_SPECKS = 20  # components
+SPECK = 0.5  # of the area of a dot of the pen
+SPECKS = 0.015  # of a picture, by the area of a dot each: where there are more specks, they are dirt
+SPECKS_BY_STROKES = 1.5  # and where there are so many by one of all else
 
 
 def ink_map(pixels: np.ndarray) -> np.ndarray:
@@ -37,12 +42,21 @@ def ink_map(pixels: np.ndarray) -> np.ndarray:
 
 
 def undither(pixels: np.ndarray) -> np.ndarray:
-    """Blur pixels, uint8 (H, W), that are black or white by turns; return any others as they are."""
-    if np.count_nonzero(_histogram(np.ascontiguousarray(pixels[::8]))) > 2:  # most are not: some rows tell
+    """Blur pixels, uint8 (H, W), that are dark or light by turns, as wide as their dots; return others as they are."""
+    rough = roughness(pixels)
+    if rough < DITHERED and rough * len(pixels) < DITHERED_CROSSINGS:
         return pixels
-    white = pixels > pixels.min()
-    changes = (white[1:] != white[:-1]).mean() + (white[:, 1:] != white[:, :-1]).mean()  # of neighbours, each 0 to 1
-    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=1.3) if changes > DITHERED else pixels
+    sizes = [size for size in (1, 2, 3, 4) if min(pixels.shape) >= 8 * size]
+    roughest = [roughness(_shrink(pixels, size)) / size**0.5 for size in sizes]
+    sigma = max(0.9, min(1.3 * sizes[int(np.argmax(roughest))], len(pixels) / 45))
+    return cv2.GaussianBlur(pixels, (0, 0), sigmaX=sigma)
+
+
+def roughness(pixels: np.ndarray) -> float:
+    """Return how often pixels, uint8 (H, W), go from dark to light or back: by pixel, across and down; at most 2."""
+    dark, light = _percentiles(pixels, (0.5, 99.5))
+    changes = cv2.norm(pixels[1:], pixels[:-1], cv2.NORM_L1) + cv2.norm(pixels[:, 1:], pixels[:, :-1], cv2.NORM_L1)
+    return changes / pixels.size / max(light - dark, MIN_CONTRAST)
 
 
 def dark_on_light(pixels: np.ndarray) -> np.ndarray:
@@ -102,16 +116,21 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     """
     height, width = ink.shape
     mask = _mask(ink)
-    # Level: runs in a row and its neighbours, so that they may slope a little
+    # Level, nearly from edge to edge
     length = round(max(1.2 * height, min(3 * height, 0.6 * width)))
     level = np.zeros_like(mask)
-    runs = _runs(cv2.dilate(mask, np.ones((3, 1), np.uint8)), length, 1) & mask
+    runs = _straight(mask, length, 1)
     if runs.any():
         labels, boxes = _components(runs)
-        level = (boxes[:, cv2.CC_STAT_WIDTH] >= 0.9 * width)[labels] & runs
+        lefts, widths, margin = (
+            boxes[:, cv2.CC_STAT_LEFT],
+            boxes[:, cv2.CC_STAT_WIDTH],
+            max(0.07 * width, 0.25 * height),
+        )
+        level = ((lefts <= margin) & (lefts + widths >= width - margin))[labels] & runs
     # Upright: thin, with both ends at a level line or an edge
     lines = level.astype(np.uint8)
-    upright = _runs(cv2.dilate(mask, np.ones((1, 3), np.uint8)), 1, max(2, round(0.4 * height))) & mask
+    upright = _straight(mask, 1, max(2, round(0.4 * height)))
     if upright.any():
         ends = lines.copy()
         ends[:3], ends[-3:] = 1, 1
@@ -123,9 +142,9 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     if not lines.any():
         return lines
     # Writing crosses a line where there is ink on both sides of it, or where the line is darker than elsewhere
-    side = 2 * (height // 18) + 1
+    side = 2 * max(height // 18, round(pen_width(lines))) + 1
     crossing = cv2.morphologyEx(mask & (1 - lines), cv2.MORPH_CLOSE, _square(side))
-    darker = ink > 1.25 * np.median(ink[lines > 0])
+    darker = ink > 1.25 * np.median(cv2.dilate(ink * lines, _square(3))[lines > 0])
     return lines & (1 - (crossing | darker))
 
 
@@ -138,7 +157,7 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
     height = len(ink)
     labels, boxes = _components(_mask(ink))
     tops, heights, areas = (boxes[:, stat] for stat in (cv2.CC_STAT_TOP, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    found = (areas <= 4) & ((areas <= 4).sum() > SPECKS * ink.size)
+    found = specks(labels, areas)
     for at_edge in (tops <= 1, tops + heights >= height - 1):
         low = at_edge & (heights < 0.3 * height)
         tall = at_edge & (heights > 0.45 * height)
@@ -146,6 +165,28 @@ def pieces_and_specks(ink: np.ndarray) -> np.ndarray:
             found |= low
     found[0] = False  # the paper
     return found[labels].astype(np.uint8) if found.any() else np.zeros_like(ink)
+
+
+def specks(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return which components, of these labels (H, W) and areas, are dirt: smaller than a dot of the pen, and many.
+
+    The areas begin with that of the paper, whose label is 0.
+    """
+    sizes = areas[1:].astype(float)
+    if len(sizes) < MIN_SPECKS:
+        return np.zeros(len(areas), bool)
+    large = areas > 0.1 * (sizes @ sizes) / sizes.sum()  # of the mean size of what a pixel of ink belongs to
+    large[0] = False
+    dot = pen_width(large[labels].astype(np.uint8)) ** 2
+    small = areas <= SPECK * dot
+    count = small.sum()
+    return small & (count > SPECKS_BY_STROKES * (len(sizes) - count)) & (count * dot > SPECKS * labels.size)
+
+
+def pen_width(mask: np.ndarray) -> float:
+    """Return the mean width of strokes, uint8 (H, W) of 0 or 1, in px: twice their area by their outline."""
+    area = cv2.countNonZero(mask)
+    return 2 * area / max(area - cv2.countNonZero(cv2.erode(mask, _square(3))), 1)
 
 
 def erase(ink: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -168,6 +209,18 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, boxes
 
 
+def _straight(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Find straight strokes of a mask, at least so wide or so high; the other of the two is 1.
+
+    A stroke may rise by `SLOPE`. Writing that touches it is no part of it.
+    """
+    reach = 2 * max(1, round(SLOPE * max(width, height))) + 1
+    across = np.ones((reach, 1) if height == 1 else (1, reach), np.uint8)
+    runs = _runs(cv2.dilate(mask, across), width, height)
+    core = cv2.erode(runs, across) & mask
+    return core | (runs & mask & (1 - cv2.dilate(core, across, iterations=2)))
+
+
 def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     """Open a mask with a rectangle by box sums, whose time does not depend on its size; empty if it does not fit."""
     if width > mask.shape[1] or height > mask.shape[0]:
@@ -181,11 +234,15 @@ def _runs(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return (spread > 0).astype(np.uint8)
 
 
+def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Reduce a picture by averaging squares of so many px."""
+    size = [max(1, side // factor) for side in pixels.shape[::-1]]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def _reduced(pixels: np.ndarray) -> np.ndarray:
     """Reduce a picture to about `ROWS` rows, without specks."""
-    factor = max(1, round(len(pixels) / ROWS))
-    size = [max(1, side // factor) for side in pixels.shape[::-1]]
-    return cv2.medianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), 3)
+    return cv2.medianBlur(_shrink(pixels, max(1, round(len(pixels) / ROWS))), 3)
 
 
 def _beyond_borders(operation: int, pixels: np.ndarray, side: int) -> np.ndarray:

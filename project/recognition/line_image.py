@@ -6,12 +6,11 @@ Training and serving go through these same functions, so they cannot drift apart
 from itertools import pairwise
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from project.errors import InputError
-from project.recognition.ink import DARK, ink_map
+from project.recognition.ink import DARK, ink_map, pen_width
 
 MIN_SIDE = 8  # px of a line's picture
 MAX_ASPECT = 200  # width / height of the line image: more than the longest line on a sheet of paper
@@ -50,7 +49,7 @@ def normalize_with_placement(pixels: np.ndarray, height: int) -> tuple[np.ndarra
     if (shrink := len(ink) // (3 * height)) > 1:
         ink = np.asarray(Image.fromarray(ink).reduce(shrink))
     middle, spread = center_line(ink)
-    pen = pen_width(ink)
+    pen = pen_width((ink > DARK).astype(np.uint8))
     if spread < MARK_SPREAD * pen and ink.shape[1] < MARK_LENGTH * pen:  # the size of letters is that of their strokes
         spread = USUAL_SPREAD * pen
         centre = (len(pixels) / 2 - top) / max(shrink, 1)  # of the picture: a mark keeps its height in the line
@@ -110,13 +109,6 @@ def center_line(ink: np.ndarray) -> tuple[np.ndarray, float]:
     drift, near = (np.convolve(row, window)[half : half + width] for row in (moment - middle * mass, mass))
     middle += drift / (near + 0.5 * window.sum() * total / width)
     return middle, spread(middle)
-
-
-def pen_width(ink: np.ndarray) -> float:
-    """Return the mean width of the strokes of `ink`, uint8 (H, W), in px: twice their area by their outline."""
-    mask = (ink > DARK).astype(np.uint8)
-    outline = mask.sum() - cv2.erode(mask, np.ones((3, 3), np.uint8)).sum()
-    return 2 * mask.sum() / max(outline, 1)
 
 
 def dewarp(ink: np.ndarray, middle: np.ndarray, height: int) -> np.ndarray:

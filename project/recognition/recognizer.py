@@ -172,7 +172,9 @@ class Recognizer:
         lines = self.log_probs(line_images)
         return [self.transcribe_line(log_probs, decoder, beam_width, alternatives) for log_probs in lines]
 
-    def transcribe_line(self, log_probs: np.ndarray, decoder: str, beam_width: int, alternatives: int) -> Reading:
+    def transcribe_line(
+        self, log_probs: np.ndarray, decoder: str, beam_width: int = BEAM_WIDTH, alternatives: int = 0
+    ) -> Reading:
         """Return the reading of a line from its log-probs (T, C).
 
         The confidence of the best path is its labels' calibrated probability; that of a beam combines their share of

@@ -1,22 +1,23 @@
 """Pictures of lines, whichever way up they were taken -> readings, and the turn that each was read in."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from project.recognition.decoding import best_path
 from project.recognition.ink import DARK
 from project.recognition.line_image import Placement, normalize_with_placement
 from project.recognition.recognizer import Reading, Recognizer
 
 TALL = 1.5  # height / width of a picture from which its line may run up or down
-MIN_CHARACTERS = 3  # that a line which runs up or down must have, to tell it from one tall letter
-LANGUAGE_WEIGHT = 0.25  # of log P of a character in the n-gram, beside the log of its confidence
-MARGIN = 0.15  # by which the certainty of another turn must be greater
-# A line is upright without a second look if one of these is true; of lines upside down hardly any is
-SURE = 0.87  # mean confidence of its characters
-CERTAIN = -1.0  # certainty, where there is an n-gram
-UPRIGHT_SKEW = -0.8  # skewness of the ink over the rows: ascenders reach farther than descenders
+MIN_LETTERS = 3  # and digits, that a line must have for its turn to be told: dots and dashes have none
+LANGUAGE_WEIGHT = 0.3  # of log P of a character in the n-gram, beside that of a character on the best path
+SKEW_WEIGHT = 0.15  # of the skewness of the ink over the rows: ascenders reach farther than descenders
+MARGIN = 0.1  # by which the certainty of another turn must be greater
+SURE = -1.3  # certainty from which a line is upright without a second look: few lines upside down have it
+SURE_ALONE = -0.2  # the same, without an n-gram
 
 
 class View(NamedTuple):
@@ -55,51 +56,60 @@ def transcribe_views(
 ) -> list[tuple[Reading, View]]:
     """Read each line in the view that is read with the greatest certainty; lines: the `views` of each.
 
-    A single view is turned over only where it may be upside down, so that one reading is usually enough.
+    A single view is turned over only where it may be upside down, so that one look is usually enough.
     decoder, params: as in `Recognizer.transcribe`.
     """
 
-    def read(chosen: list[View]) -> list[Reading]:
-        return recognizer.transcribe([view.line_image for view in chosen], decoder, **params)
+    def look(chosen: list[View]) -> list[Look]:
+        log_probs = recognizer.log_probs([view.line_image for view in chosen])
+        return [Look(view, own, *certainty(recognizer, view, own)) for view, own in zip(chosen, log_probs, strict=True)]
 
-    readings = iter(read([view for line in lines for view in line]))
-    options = [[(next(readings), view) for view in line] for line in lines]
-    doubtful = [option for option in options if len(option) == 1 and may_be_upside_down(recognizer, *option[0])]
-    over = [turned_over(option[0][1]) for option in doubtful]
-    for option, reading, view in zip(doubtful, read(over), over, strict=True):
-        option.append((reading, view))
-    return [best_option(recognizer, option) for option in options]
-
-
-def may_be_upside_down(recognizer: Recognizer, reading: Reading, view: View) -> bool:
-    """Return whether a reading is so unsure, and the ink so distributed, that the line may be upside down."""
-    sure = recognizer.language is not None and certainty(recognizer, reading) >= CERTAIN
-    if sure or mean_confidence(reading) >= SURE or not view.line_image.any():
-        return False
-    mass = (view.line_image[0] > DARK).sum(axis=1)  # (height,)
-    rows = np.arange(len(mass)) - np.average(np.arange(len(mass)), weights=mass + 1e-9)
-    return bool(mass @ rows**3 / mass.sum() > UPRIGHT_SKEW * (mass @ rows**2 / mass.sum()) ** 1.5)
+    looks = iter(look([view for line in lines for view in line]))
+    options = [[next(looks) for _ in line] for line in lines]
+    sure = SURE if recognizer.language else SURE_ALONE
+    doubtful = [option for option in options if len(option) == 1 and option[0].certainty < sure]
+    for option, over in zip(doubtful, look([turned_over(option[0].view) for option in doubtful]), strict=True):
+        option.append(over)
+    chosen = [best_look(option) for option in options]
+    return [(recognizer.transcribe_line(one.log_probs, decoder, **params), one.view) for one in chosen]
 
 
-def best_option(recognizer: Recognizer, options: list[tuple[Reading, View]]) -> tuple[Reading, View]:
-    """Return the first option, the picture as it is, unless another is clearly more certain."""
-    first, *others = options
-    others = [option for option in others if option[1].turn == 180 or len(option[0].text) >= MIN_CHARACTERS]
-    scores = [certainty(recognizer, reading) for reading, _ in others]
-    if not scores or max(scores) < certainty(recognizer, first[0]) + MARGIN:
-        return first
-    return others[int(np.argmax(scores))]
+class Look(NamedTuple):
+    """What the network says of a view."""
+
+    view: View
+    log_probs: np.ndarray  # (T, C)
+    certainty: float
+    letters: int  # and digits, of the best path
 
 
-def certainty(recognizer: Recognizer, reading: Reading) -> float:
-    """Return log of the mean confidence of the characters, plus the share of the n-gram, if there is one."""
-    score = float(np.log(max(mean_confidence(reading), 1e-6)))
+def best_look(looks: Sequence[Look]) -> Look:
+    """Return the first look, the picture as it is, unless another is clearly more certain."""
+    first, *others = looks
+    others = [one for one in others if one.letters >= MIN_LETTERS]
+    best = max(others, key=lambda one: one.certainty, default=first)
+    return best if best.certainty > first.certainty + MARGIN else first
+
+
+def certainty(recognizer: Recognizer, view: View, log_probs: np.ndarray) -> tuple[float, int]:
+    """Return how certain it is that a view is upright, and the number of letters and digits of its best path.
+
+    It is the log of the path's probability by its number of characters, plus the shares of the n-gram, if there is one,
+    and of the ink. log_probs: (T, C), those of the view.
+    """
+    labels = best_path(log_probs)
+    if not labels:
+        return -math.inf, 0
+    score = float(log_probs.max(axis=1).sum()) / len(labels)
     if recognizer.language:
-        labels = recognizer.charset.encode(reading.text)
         score += LANGUAGE_WEIGHT * recognizer.language.log_prob(labels) / (len(labels) + 1)
-    return score
+    letters = sum(character.isalnum() for character in recognizer.charset.decode(labels))
+    return score - SKEW_WEIGHT * skewness(view.line_image[0]), letters
 
 
-def mean_confidence(reading: Reading) -> float:
-    """Return the mean confidence of the characters, 0 to 1; 0 if there are none."""
-    return float(np.mean([character.confidence for character in reading.characters] or [0.0]))
+def skewness(ink: np.ndarray) -> float:
+    """Return the skewness of the distribution of ink, uint8 (H, W), over the rows."""
+    mass = (ink > DARK).sum(axis=1)  # (H,)
+    total = max(mass.sum(), 1)
+    rows = np.arange(len(mass)) - mass @ np.arange(len(mass)) / total
+    return float(mass @ rows**3 / total / max(mass @ rows**2 / total, 1) ** 1.5)

@@ -4,8 +4,10 @@
 
 The lines are those of project/test_inputs, `--draws` times in each condition of tests/conditions.py with other random
 numbers, read by the base model, or with --model-version by a registered version; best path. With --data, the validation
-lines of a data set are read as they are. Prints a table, then one line of JSON: CER as a fraction, and the time of a
-line image and of its reading in ms.
+lines of a data set are read as they are, and the share of them whose turn is told right is counted, upright and upside
+down. Prints a table with a column for each of `--sizes`: times 3, the pictures were three times as large when the
+condition befell them; along 3, they were scaled afterwards, specks and dots with them. Then one line of JSON: CER as a
+fraction, and the time of a line image and of its reading in ms.
 """
 
 import json
@@ -24,8 +26,12 @@ from project.recognition.recognizer import Recognizer
 from project.recognition.turns import transcribe_views, views
 from project.tracking import registry
 from project.tracking.registry import BASE, TEST_INPUTS
-from tests.conditions import EDGES, LIGHT_AND_PAPER
+from tests.conditions import EDGES, LIGHT_AND_PAPER, at_size, resized
 from tests.rows import read_data_set
+
+
+def as_it_is(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return picture
 
 
 def turned(recognizer: Recognizer, pictures: Sequence[Image.Image], texts: Sequence[str], turn: int) -> float:
@@ -52,40 +58,62 @@ def milliseconds(recognizer: Recognizer, pixels: Sequence[np.ndarray]) -> tuple[
 @click.option("--data", default="", help="As in project/docs/data.md; its validation split is read as it is.")
 @click.option("--lines", default=300, type=click.IntRange(1), help="At most, of --data.")
 @click.option("--draws", default=2, type=click.IntRange(1))
+@click.option("--sizes", default="0.6,1,2,3", help="Of the pictures, times their own; commas between.")
 @click.option("--model-version", default="", help="Number, latest, or alias.")
-def main(data: str, lines: int, draws: int, model_version: str) -> None:
+def main(data: str, lines: int, draws: int, sizes: str, model_version: str) -> None:
     version = registry.find_version(model_version) if model_version else None
     recognizer = registry.load_recognizer(version) if version else Recognizer.load(BASE)
     paths = sorted(TEST_INPUTS.glob("*.png"))
     pictures = [Image.open(path).convert("L") for path in paths]
     texts = [path.with_suffix(".gt.txt").read_text("utf-8").strip() for path in paths]
 
-    figures: dict[str, float] = {}
+    columns = {
+        f"{'along' if along else 'times'} {size:g}": (size, along)
+        for size in map(float, sizes.split(","))
+        for along in ((False,) if size == 1 else (False, True))
+    }
+    figures: dict[str, dict[str, float]] = {}
 
-    def tell(name: str, figure: float) -> None:
-        figures[name] = round(figure, 4)
-        print(f"{name:20} {figure:8.2%}", flush=True)
+    def tell(name: str, shares: Sequence[float], headings: Sequence[str] = tuple(columns)) -> None:
+        figures[name] = {heading: round(share, 4) for heading, share in zip(headings, shares, strict=True)}
+        print(f"{name:20}" + "".join(f"{share:9.2%}" for share in shares), flush=True)
 
     def read(pixels: Sequence[np.ndarray]) -> list[str]:
         return recognizer.read([recognizer.line_image(one) for one in pixels])
 
-    tell("as they are", cer(texts, read([np.asarray(picture) for picture in pictures])))
-    for condition in (*EDGES, *LIGHT_AND_PAPER):
-        made = [
-            grey(condition(picture, np.random.default_rng([draw, number])))
-            for draw in range(draws)
-            for number, picture in enumerate(pictures)
-        ]
-        tell(condition.__name__, cer(texts * draws, read(made)))
+    print(f"{'':20}" + "".join(f"{column:>9}" for column in columns))
+    for condition in (as_it_is, *EDGES, *LIGHT_AND_PAPER):
+        errors = []
+        for size, along in columns.values():
+            there = at_size(condition, size, along)
+            made = [
+                grey(there(picture, np.random.default_rng([draw, number])))
+                for draw in range(draws)
+                for number, picture in enumerate(pictures)
+            ]
+            errors.append(cer(texts * draws, read(made)))
+        tell(condition.__name__, errors)
     for turn in (90, 180, 270):
-        tell(f"turned by {turn}", turned(recognizer, pictures, texts, turn))
+        there = [
+            turned(recognizer, [resized(one, size) for one in pictures], texts, turn) for size, _ in columns.values()
+        ]
+        tell(f"turned by {turn}", there)
     if data:
         rows = [row for row in read_data_set(data).itertuples() if row.split == "validation" and row.text]
         chosen = list(islice(rows, 0, None, max(1, len(rows) // lines)))[:lines]
-        tell(data, cer([row.text for row in chosen], read([read_image(row.image) for row in chosen])))
+        pixels = [read_image(row.image) for row in chosen]
+        shares = [cer([row.text for row in chosen], read(pixels))]
+        for turn in (0, 180):
+            lines_as_read = [
+                views(np.ascontiguousarray(np.rot90(one, turn // 90)), recognizer.height) for one in pixels
+            ]
+            shares.append(
+                float(np.mean([view.turn == turn for _, view in transcribe_views(recognizer, lines_as_read)]))
+            )
+        tell(data, shares, ("as they are", "upright told", "upside down told"))
     preparing, reading = milliseconds(recognizer, [np.asarray(picture) for picture in pictures])
     print(f"line image {preparing:.2f} ms, reading {reading:.2f} ms (medians)")
-    print(json.dumps(figures | {"line_image_ms": round(preparing, 3), "reading_ms": round(reading, 3)}))
+    print(json.dumps({**figures, "line_image_ms": round(preparing, 3), "reading_ms": round(reading, 3)}))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ from PIL import Image, ImageDraw
 
 from project.evaluation.metrics import cer
 from project.recognition.image import grey
-from project.recognition.ink import _runs, dark_on_light, even_out, ink_map, long_lines, undither
-from project.recognition.line_image import Placement
+from project.recognition.ink import _runs, dark_on_light, even_out, ink_map, long_lines, roughness, specks, undither
 from project.recognition.recognizer import Recognizer
-from project.recognition.turns import View, transcribe_views, views
 from project.tracking.registry import BASE, TEST_INPUTS
 from tests import conditions
 
@@ -44,24 +42,25 @@ def test_lines_are_read_in_every_condition(base, lines, condition):
     assert cer(texts, base.read([base.line_image(pixels) for pixels in made])) <= MAX_CER[condition]
 
 
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_lines_are_read_whichever_way_up_and_the_turn_is_told(base, lines, turn):
+@pytest.mark.parametrize(("size", "along"), [(0.6, False), (3, True)])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        conditions.box,
+        conditions.rules,
+        conditions.dither,
+        conditions.grid,
+        conditions.neighbours,
+        conditions.specks,
+        conditions.struck_through,
+    ],
+    ids=lambda condition: condition.__name__,
+)
+def test_lines_are_read_in_these_conditions_at_any_size(base, lines, condition, size, along):
     pictures, texts = lines
-    turned = [np.ascontiguousarray(np.rot90(np.asarray(picture), turn // 90)) for picture in pictures]
-    read = transcribe_views(base, [views(pixels, base.height) for pixels in turned])
-    assert cer(texts, [reading.text for reading, _ in read]) <= 0.08
-    assert np.mean([view.turn == turn for _, view in read]) >= 0.9
-
-
-def test_a_place_in_a_line_that_was_read_upside_down_is_one_of_the_turned_picture(base, lines):
-    upright = np.asarray(lines[0][0])
-    ((_, view),) = transcribe_views(base, [views(np.ascontiguousarray(upright[::-1, ::-1]), base.height)])
-    (expected,) = views(upright, base.height)
-    assert view.turn == 180
-    assert view.placement.left == pytest.approx(expected.placement.left, abs=3)
-    height, width = upright.shape
-    assert view.on_picture(10, 20) == (width - 10, height - 20)
-    assert view.placement.scale == pytest.approx(expected.placement.scale, rel=0.05)
+    there = conditions.at_size(condition, size, along)
+    made = [grey(there(picture, np.random.default_rng(number))) for number, picture in enumerate(pictures)]
+    assert cer(texts, base.read([base.line_image(pixels) for pixels in made])) <= MAX_CER[condition]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +107,37 @@ def test_a_rule_alone_is_what_is_written():
     assert ink_map(pixels).any()
 
 
+def test_what_is_rough_is_blurred_as_wide_as_its_dots():
+    dots = np.where(np.add.outer(np.arange(90), np.arange(300)) % 2, 255, 0).astype(np.uint8)
+    assert roughness(dots) == pytest.approx(2, rel=0.02)  # each pixel differs from the next one, across and down
+    assert roughness(dots.repeat(3, 0).repeat(3, 1)) == pytest.approx(2 / 3, rel=0.02)  # one pixel in three
+    assert roughness(strokes()) < 0.1
+    assert np.ptp(undither(dots)[10:-10, 10:-10]) < 8
+    assert np.ptp(undither(dots.repeat(3, 0).repeat(3, 1))[20:-20, 20:-20]) < 8
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_many_specks_smaller_than_a_dot_of_the_pen_are_dirt(scale):
+    areas = np.array([6000, 90, 90, *[1] * 40])  # paper, two strokes of 3 x 30 px, specks
+    labels = np.zeros((60, 100), int)
+    labels[10:40, 10:13], labels[10:40, 20:23] = 1, 2
+    labels[50, 1:81:2] = np.arange(3, 43)
+    labels, areas = labels.repeat(scale, 0).repeat(scale, 1), areas * scale**2
+    assert specks(labels, areas).tolist() == [False] * 3 + [True] * 40
+    few = np.where(labels < 23, labels, 0)  # 20 specks: 20 dots of 9 px are more than 1.5 % of 60 x 100 px
+    assert specks(few, areas[:23]).any()
+    assert not specks(np.where(labels < 12, labels, 0), areas[:12]).any()
+
+
+def test_writing_that_touches_a_rule_stays_when_the_rule_is_taken_out():
+    pixels = np.full((60, 400), 230, np.uint8)
+    pixels[30:32] = 40
+    pixels[28:30, 100:130] = 40  # a stroke that lies on the rule
+    ink = ink_map(pixels)
+    assert (ink[28, 102:128] == 255).all()
+    assert not ink[30:32, :90].any()
+
+
 def test_runs_are_those_of_an_opening_with_a_rectangle():
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -119,13 +149,3 @@ def test_runs_are_those_of_an_opening_with_a_rectangle():
                 if mask[y : y + height, x : x + width].all():
                     expected[y : y + height, x : x + width] = 1
         assert np.array_equal(_runs(mask, int(width), int(height)), expected)
-
-
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_point_of_a_turned_picture_is_found_in_the_picture_as_it_is(turn):
-    pixels = np.zeros((30, 50), np.uint8)
-    pixels[7, 12] = 255
-    turned = np.rot90(pixels, -turn // 90)  # clockwise
-    ((y, x),) = np.argwhere(turned)
-    view = View(turned[None], Placement(0, 1), turn, turned.shape)
-    assert view.on_picture(x + 0.5, y + 0.5) == (12.5, 7.5)  # the middle of the pixel
