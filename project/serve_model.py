@@ -104,7 +104,7 @@ def serve(model: str, listener: socket.socket, settings: dict[str, str], parent:
 @click.option("--workers", required=True, type=click.IntRange(0), help="Processes that read; 0 for one a core.")
 @click.option("--web-page", required=True, type=click.BOOL, help="Answer GET / with a page to try the reader on.")
 def main(model_name: str, model_version: str, host: str, port: int, workers: int, web_page: bool) -> None:
-    # Where `mlflow run` is ended, it tells its children nothing. (MLflow forgets the name of its run at first use.)
+    # A killed `mlflow run` signals nobody, so the server watches its parent; MLflow's first call removes this variable.
     parent = os.getppid() if "MLFLOW_RUN_ID" in os.environ else None
     listener = bound(host, port)
     version = find_version(model_version, model_name)

@@ -39,5 +39,4 @@ def is_strip(pixels: np.ndarray) -> bool:
 
 def is_sure(reading: Reading) -> bool:
     """Return whether a strip that was read like this is a line."""
-    confidences = [character.confidence for character in reading.characters]
-    return bool(confidences) and sum(confidences) >= SURE * len(confidences)
+    return reading.character_confidence >= SURE

@@ -22,7 +22,7 @@ from project.recognition import image
 from project.recognition.picture_file import File, PageOf
 from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
 
-MIN_SIDE = 32  # px: less is no page
+MIN_PAGE_SIDE = 32  # px: less is no page
 MAX_LINES = 2000  # on a page
 LOOK_SIDE = 640  # px: of the square that has the area of the map that tells a page from a line
 MAX_PAGE_ASPECT = 12  # width / height: a picture that is wider is of a line
@@ -88,8 +88,8 @@ def find_lines(
     InputError names what cannot be a page.
     """
     pixels, own_size = (picture, picture.shape[::-1]) if isinstance(picture, np.ndarray) else image.read_page(picture)
-    if pixels.ndim != 2 or min(pixels.shape) < MIN_SIDE:
-        raise InputError(f"a picture of a page is (H, W), both at least {MIN_SIDE} px; got shape {pixels.shape}")
+    if pixels.ndim != 2 or min(pixels.shape) < MIN_PAGE_SIDE:
+        raise InputError(f"a picture of a page is (H, W), both at least {MIN_PAGE_SIDE} px; got shape {pixels.shape}")
     page = level(pixels)
     cuts, numbers = _cut(page)
     if cuts and recognizer and _reads_better_upside_down(cuts, recognizer):
@@ -134,7 +134,7 @@ def read_lines(layout: Layout, recognizer: Recognizer, decoder: str = "best_path
 
 def is_page(picture: np.ndarray) -> bool:
     """Return whether a picture uint8 (H, W) shows several lines of writing, one below the other, or a line."""
-    if min(picture.shape) < 2 * MIN_SIDE or picture.shape[1] > MAX_PAGE_ASPECT * picture.shape[0]:
+    if min(picture.shape) < 2 * MIN_PAGE_SIDE or picture.shape[1] > MAX_PAGE_ASPECT * picture.shape[0]:
         return False
     pieces, _ = pieces_at(picture, map_scale(picture.shape, LOOK_SIDE))
     lines = join_pieces(pieces or find_text(picture))
@@ -201,15 +201,7 @@ def _reads_better_upside_down(cuts: Sequence[LineCut], recognizer: Recognizer) -
     longest = sorted((cut.pixels for cut in cuts), key=lambda pixels: pixels.shape[1])[-TRIED:]
     turned = [np.ascontiguousarray(pixels[::-1, ::-1]) for pixels in longest]
     upright, inverted = (
-        [
-            certainty(reading)
-            for reading in recognizer.transcribe([recognizer.line_image(pixels) for pixels in pictures])
-        ]
+        sum(one.character_confidence for one in recognizer.transcribe(list(map(recognizer.line_image, pictures))))
         for pictures in (longest, turned)
     )
-    return sum(inverted) > sum(upright)
-
-
-def certainty(reading: Reading) -> float:
-    """Return how sure a reading is of its characters, in the mean, 0 to 1."""
-    return float(np.mean([character.confidence for character in reading.characters] or [0.0]))
+    return inverted > upright

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CHUNK_LINES = 64  # pictures to decode before they are read together: it bounds the memory of those who read many
 BATCH_WIDTH = 4096  # px: padded width of a batch; more takes memory and gains no speed on a CPU
-CERTAIN, IMPOSSIBLE = 0.0, -99.0  # log-probs of the blank and of all else where there is nothing to read
+BLANK_LOG_PROB, OTHER_LOG_PROB = 0.0, -99.0  # where there is nothing to read
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Reading:
     confidence: float  # 0 to 1
     characters: list[Character]  # in the order of the text
     alternatives: list[tuple[str, float]]  # other texts and their confidence, the most probable first
+
+    @property
+    def character_confidence(self) -> float:
+        """The mean confidence of the characters, 0 to 1; 0 where there are none."""
+        return sum(character.confidence for character in self.characters) / max(1, len(self.characters))
 
 
 @dataclass(frozen=True)
@@ -240,6 +245,6 @@ def load_language_model(path: Path, charset: Charset, values: Mapping[str, float
 
 def blank_log_probs(shape: Sequence[int]) -> np.ndarray:
     """Return log-probs (..., C) that decode to the empty string, for images without ink, which no training has."""
-    log_probs = np.full(shape, IMPOSSIBLE, dtype=np.float32)
-    log_probs[..., BLANK] = CERTAIN
+    log_probs = np.full(shape, OTHER_LOG_PROB, dtype=np.float32)
+    log_probs[..., BLANK] = BLANK_LOG_PROB
     return log_probs

@@ -16,11 +16,10 @@ from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading import find_lines, is_page, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
 from project.recognition.image import picture_bytes
-from project.recognition.recognizer import Reading, Recognizer
+from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer
 from project.recognition.turns import View, transcribe_views, views
 
-CHUNK_LINES = 32  # pictures of lines that are read together: it bounds the memory of a large table
-MAX_LINES = 500  # of a page: more takes minutes, and a server must come to an end
+MAX_PAGE_LINES = 500  # of a page: more takes minutes, and a server must come to an end
 MAX_COUNTS = {"beam_width": 100, "alternatives": 100}  # likewise, for a line
 COLUMNS = ("text", "confidence", "characters", "alternatives", "error", "layout", "turn", "lines")
 DIGITS = 4  # of a confidence, and of a tiny one too: lines are ranked by it
@@ -134,11 +133,11 @@ def empty_row() -> dict:
 def page_row(pixels: np.ndarray, size: tuple[int, int], recognizer: Recognizer, **params) -> dict:
     """Return what is written on a page, uint8 (H, W): lines, and their text with line breaks; "" if nothing is.
 
-    size: width and height of the file's picture. Raise InputError if there are more than `MAX_LINES`.
+    size: width and height of the file's picture. Raise InputError if there are more than `MAX_PAGE_LINES`.
     """
     layout = find_lines(pixels, recognizer, size)
-    if len(layout.cuts) > MAX_LINES:
-        raise InputError(f"the page has {len(layout.cuts)} lines; at most {MAX_LINES} are read")
+    if len(layout.cuts) > MAX_PAGE_LINES:
+        raise InputError(f"the page has {len(layout.cuts)} lines; at most {MAX_PAGE_LINES} are read")
     page = Page(layout.size, layout.turn, tuple(read_lines(layout, recognizer, **params)))
     return {
         "text": page.text,

@@ -265,7 +265,7 @@ class TimeoutProtocol(H11Protocol):
         self.next_check = self.loop.call_later(CLIENT_TIMEOUT, self.check_progress, self.headers, self.conn.their_state)
 
     def check_progress(self, headers: list | None, state: type) -> None:
-        """Cut off a client that still sends the request of the last check_progress, or does not take its answer."""
+        """Abort a connection that got no further since the last check: with its request, or in taking its answer."""
         sends = state in (h11.IDLE, h11.SEND_BODY) and self.conn.their_state is state
         if self.transport.is_closing() or (sends and self.headers is headers):
             self.transport.abort()

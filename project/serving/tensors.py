@@ -7,7 +7,7 @@ import numpy as np
 
 from project.errors import InputError
 from project.recognition.line_image import MIN_SIDE
-from project.recognition.recognizer import IMPOSSIBLE, blank_log_probs
+from project.recognition.recognizer import OTHER_LOG_PROB, blank_log_probs
 
 DIGITS = 3  # decimals of the log-probs that are sent: finer differences change no reading
 
@@ -82,5 +82,5 @@ def pad(log_probs: Sequence[np.ndarray]) -> np.ndarray:
     frames, classes = max(map(len, log_probs)), log_probs[0].shape[1]
     padded = blank_log_probs((len(log_probs), frames, classes)).astype(np.float64)  # so that rounding is exact in JSON
     for row, line in zip(padded, log_probs, strict=True):
-        row[: len(line)] = line.clip(IMPOSSIBLE)
+        row[: len(line)] = line.clip(OTHER_LOG_PROB)
     return padded.round(DIGITS)

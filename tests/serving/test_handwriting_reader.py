@@ -133,7 +133,7 @@ def test_a_picture_is_taken_for_what_it_is_said_to_be(reader):
 
 def test_a_page_of_very_many_lines_is_refused_before_they_are_read(reader, monkeypatch):
     own_code = type(reader.unwrap_python_model()).answers.__globals__  # a version's modules are its own
-    monkeypatch.setitem(own_code, "MAX_LINES", 14)
+    monkeypatch.setitem(own_code, "MAX_PAGE_LINES", 14)
     table = read(reader, LETTER.read_bytes(), encoded())
     assert table["error"][0] == "the page has 15 lines; at most 14 are read"
     assert table["text"][1]
