@@ -31,10 +31,12 @@ def lines_of(path: Path) -> list[np.ndarray]:
 
     Raise InputError if the page has none.
     """
-    from project.pages.line_or_page import decode  # here, for it imports OpenCV, which the test inputs do not need
+    from project.pages.line_or_page import (
+        decode_picture,
+    )  # here, for it imports OpenCV, which the test inputs do not need
     from project.pages.reading import find_lines
 
-    pixels, size = decode(path, "auto")
+    pixels, size = decode_picture(path, "auto")
     lines = find_lines(pixels, Recognizer.load(BASE)).pictures if size else [pixels]
     if not lines:
         raise InputError("image: no writing was found on this page")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from project.archive import transcription
 from project.atomic import check_outside, replaced
 from project.errors import InputError
-from project.pages.line_or_page import decode
+from project.pages.line_or_page import decode_picture
 from project.pages.reading import find_lines
 from project.recognition.recognizer import Recognizer
 
@@ -95,7 +95,7 @@ def save_pictures(images: str, lines: pd.DataFrame, folder: Path, recognizer: Re
             continue
         is_page = own["line"].notna().all()
         with suppress(InputError):
-            pixels, size = decode(row.image, "page" if is_page else "line")
+            pixels, size = decode_picture(row.image, "page" if is_page else "line")
             pictures = find_lines(pixels, recognizer).pictures if is_page else [pixels]
             for number, name in zip(own["line"].fillna(1).astype(int), own["name"], strict=True):
                 if number <= len(pictures):

@@ -30,7 +30,7 @@ from project.data.folders import count_pictures
 from project.data.rows import Row, batched
 from project.data.splits import fingerprint
 from project.errors import InputError
-from project.pages.line_or_page import decode
+from project.pages.line_or_page import decode_picture
 from project.pages.page import Page
 from project.pages.page_xml import points
 from project.pages.reading import read_page
@@ -243,7 +243,7 @@ def read(
         try:
             if row.image is None:
                 raise InputError(row.error)
-            pixels, size = decode(row.image, layout)
+            pixels, size = decode_picture(row.image, layout)
             if size:
                 page = read_page(pixels, recognizer, size=size)
                 lines += [known | line for line in lines_of(page)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from project.pages.reading import is_page
-from project.recognition.image import Region, read_image, read_page
+from project.recognition.image import Region, read_image, read_page_image
 from project.recognition.picture_file import File, PageOf
 from project.recognition.recognizer import Reading
 
@@ -14,17 +14,17 @@ STRIP_ASPECT, STRIP_PIXELS = 3, 2**20  # least width / height and most px of a s
 SURE = 0.87  # mean confidence of the characters of a line; two lines that are read as one are far less sure
 
 
-def decode(
+def decode_picture(
     source: File | PageOf | Region, layout: str, is_page: Callable[[np.ndarray], bool] = is_page
 ) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Decode a picture, and return its pixels, uint8 (H, W), and None if it is to be read as a line.
 
     If it is to be read as a page, return the width and height of the file's picture instead of None: pixels may be
-    fewer (see `image.read_page`). A region of a page is a line. Raise InputError as `read_image` does.
+    fewer (see `image.read_page_image`). A region of a page is a line. Raise InputError as `read_image` does.
     """
     if layout == "line" or isinstance(source, Region):
         return read_image(source), None
-    pixels, size = read_page(source)
+    pixels, size = read_page_image(source)
     is_larger_than_a_line = pixels.shape[::-1] != size
     return pixels, size if layout == "page" or is_larger_than_a_line or is_page(pixels) else None
 

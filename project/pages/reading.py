@@ -80,14 +80,16 @@ def whole_steps(start: float, stop: float, step: int) -> np.ndarray:
 def find_lines(
     picture: np.ndarray | File | PageOf, recognizer: Recognizer | None = None, size: tuple[int, int] | None = None
 ) -> Layout:
-    """Find the lines on a picture of a page: uint8 (H, W), 0 black to 255 white, or a file (see `image.read_page`).
+    """Find the lines on a picture of a page: uint8 (H, W), 0 black to 255 white, or a file.
 
     The page may be turned by a quarter or by some degrees; where a recogniser is given, which tells writing from
     writing upside down, also by half a turn. A page without writing has no lines. size: width and height in px of which
     places are given; by default those of the picture.
-    InputError names what cannot be a page.
+    Raise InputError that names what cannot be a page.
     """
-    pixels, own_size = (picture, picture.shape[::-1]) if isinstance(picture, np.ndarray) else image.read_page(picture)
+    pixels, own_size = (
+        (picture, picture.shape[::-1]) if isinstance(picture, np.ndarray) else image.read_page_image(picture)
+    )
     if pixels.ndim != 2 or min(pixels.shape) < MIN_PAGE_SIDE:
         raise InputError(f"a picture of a page is (H, W), both at least {MIN_PAGE_SIDE} px; got shape {pixels.shape}")
     page = level(pixels)

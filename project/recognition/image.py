@@ -53,7 +53,7 @@ def read_image(source: File | PageOf | Region) -> np.ndarray:
         return grey(ImageOps.exif_transpose(picture))
 
 
-def read_page(source: File | PageOf, upright: bool = True) -> tuple[np.ndarray, tuple[int, int]]:
+def read_page_image(source: File | PageOf, upright: bool = True) -> tuple[np.ndarray, tuple[int, int]]:
     """Decode the picture of a page to grey, uint8 (H, W), and return it with its own width and height.
 
     The picture may have up to `MAX_PAGE_PIXELS`; above `MAX_PIXELS` it is returned at half of its size. It is turned
@@ -143,9 +143,9 @@ def _read_region(region: Region) -> np.ndarray:
     The outline may have been drawn on the picture as it is, or upright by its EXIF tag: the size in its XML tells
     which. Raise InputError if that has the aspect of neither, or if the region is not on the page.
     """
-    page, size = _read_page(region.page, upright=True)
+    page, size = _cached_page_image(region.page, upright=True)
     if region.size and _distortion(size, region.size) > MAX_DISTORTION:
-        page, unturned = _read_page(region.page, upright=False)
+        page, unturned = _cached_page_image(region.page, upright=False)
         if _distortion(unturned, region.size) > MAX_DISTORTION:
             sizes = " x ".join(map(str, size)), " x ".join(f"{side:g}" for side in region.size)
             raise InputError(
@@ -179,6 +179,6 @@ def _distortion(size: tuple[float, float], expected: tuple[float, float]) -> flo
 
 
 @functools.lru_cache(maxsize=2)  # upright, and as it is
-def _read_page(path: str, upright: bool) -> tuple[np.ndarray, tuple[int, int]]:
+def _cached_page_image(path: str, upright: bool) -> tuple[np.ndarray, tuple[int, int]]:
     """Read a page; the last one is kept, since lines come page by page."""
-    return read_page(path, upright)
+    return read_page_image(path, upright)

@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
-from project.pages.line_or_page import LAYOUTS, decode, is_strip, is_sure
+from project.pages.line_or_page import LAYOUTS, decode_picture, is_strip, is_sure
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading import find_lines, is_page, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
@@ -72,7 +72,7 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     for picture in pictures:
         row, line, strip = empty_row(), [], None
         try:
-            pixels, size = decode(
+            pixels, size = decode_picture(
                 picture_bytes(picture), layout, lambda pixels: not is_strip(pixels) and is_page(pixels)
             )
             if size:

@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from project.recognition.image import read_image, read_page
+from project.recognition.image import read_image, read_page_image
 from project.recognition.picture_file import MAX_PIXELS, PageOf, count_pixels, is_picture, pages_of, suffixes
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_picture_has_no_pixels_and_one_beyond_all_limits_more_than_an
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {"compress_level": 1})])
 def test_a_scan_of_a_library_is_read_at_half_of_its_size(kind, options):
     page = Image.linear_gradient("L").resize((8028, 5628))
-    pixels, size = read_page(saved(kind, [page], **options))
+    pixels, size = read_page_image(saved(kind, [page], **options))
     assert size == (8028, 5628)
     assert pixels.shape == (2814, 4014)
     assert np.abs(pixels - np.asarray(page.resize((4014, 2814))).astype(int)).max() < 4
