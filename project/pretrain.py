@@ -22,6 +22,7 @@ from project.training.settings import Settings
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " " + LETTERS + MARKS
 HEIGHT = 36  # px: finer line images than by default
 RATE = Settings.learning_rate * 5 / 8  # of a training on much that is new, whatever it starts from
+WEIGHT_DECAY = 0.03  # less than for a small data set
 COLLECTION_LINES = 100  # a collection with fewer test lines has no row of its own in the card
 HAND_LINES = 10  # a hand with fewer test lines is left out of the CER by hand
 
@@ -129,8 +130,9 @@ def main(
     start = experiment.load_start(start_from)
     settings = Settings(
         seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts, private_writers=private_writers,
-        learning_rate=RATE if start else Settings.learning_rate, page_conditions=page_conditions,
-        height=start.height if start else HEIGHT, channels=channels, lstm_units=lstm_units,
+        learning_rate=RATE if start else Settings.learning_rate, weight_decay=WEIGHT_DECAY,
+        page_conditions=page_conditions, height=start.height if start else HEIGHT,
+        channels=channels, lstm_units=lstm_units,
     )  # fmt: skip
     known = start.charset.characters if start else ""  # as in `train`
     data_set = load_data(
