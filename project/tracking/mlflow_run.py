@@ -123,12 +123,13 @@ def active_or_new_run(experiment: str, name: str) -> Iterator[str]:
     if run := mlflow.active_run():
         yield run.info.run_id
         return
-    run_id = MlflowClient().create_run(experiment_id_of(experiment), run_name=name).info.run_id
-    of_project = os.environ.get("MLFLOW_RUN_ID")  # the run of `mlflow run`: MLflow forgets it when any run ends
-    with mlflow.start_run(run_id):
-        yield run_id
-    if of_project:
-        os.environ["MLFLOW_RUN_ID"] = of_project
+    of_project = os.environ.pop("MLFLOW_RUN_ID", None)  # the run of `mlflow run`, which is not the one that is wanted
+    try:
+        with mlflow.start_run(run_name=name, experiment_id=experiment_id_of(experiment)) as run:
+            yield run.info.run_id
+    finally:
+        if of_project:
+            os.environ["MLFLOW_RUN_ID"] = of_project
 
 
 @contextmanager

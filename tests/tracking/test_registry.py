@@ -65,6 +65,7 @@ def test_base_is_registered_when_it_is_asked_for_in_a_run_of_its_own(tmp_path, m
         client = mlflow.MlflowClient()
         of_project = client.create_run(client.create_experiment("mlp")).info.run_id
         monkeypatch.setenv("MLFLOW_RUN_ID", of_project)  # as `mlflow run` has it
+        mlflow.set_experiment("mlp")
         reader = registry.find_version("base", registry.READER_NAME)
         mlflow.log_metric("lines", 1)  # as a command logs later on
         mlflow.end_run()
