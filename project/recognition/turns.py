@@ -16,7 +16,7 @@ MIN_LETTERS = 3  # and digits, that a line must have for its turn to be told: do
 LANGUAGE_WEIGHT = 0.3  # of log P of a character in the n-gram, beside that of a character on the best path
 SKEW_WEIGHT = 0.15  # of the skewness of the ink over the rows: ascenders reach farther than descenders
 MARGIN = 0.1  # by which the certainty of another turn must be greater
-SURE = -1.3  # certainty from which a line is upright without a second look: few lines upside down have it
+SURE = -1.2  # certainty from which a line is upright without a second look: few lines upside down have it
 SURE_ALONE = -0.2  # the same, without an n-gram
 
 

@@ -63,7 +63,7 @@ def test_the_characters_stand_where_they_are_in_the_picture(reader):
     assert edges[-1] <= line.width
     assert there[0]["start"] - here[0]["start"] == pytest.approx(300, abs=6)
     assert there[-1]["stop"] - here[-1]["stop"] == pytest.approx(300, abs=6)
-    assert larger[0]["start"] == pytest.approx(2 * here[0]["start"], abs=12)
+    assert larger[-1]["stop"] == pytest.approx(2 * here[-1]["stop"], abs=12)
 
 
 def test_each_answer_stands_beside_its_picture(reader):
