@@ -193,7 +193,7 @@ def chunk_size(pictures: int | None, processes: int) -> int:
     if processes == 1:
         return CHUNK_LINES
     if pictures is None:
-        return CHUNK_LINES // 8
+        return CHUNK_LINES // 4
     return min(CHUNK_LINES, max(1, pictures // (CHUNKS * processes)))
 
 
