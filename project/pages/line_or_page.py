@@ -11,7 +11,7 @@ from project.recognition.recognizer import Reading
 
 LAYOUTS = ("auto", "line", "page")  # what a picture is taken for; the first finds out
 STRIP_ASPECT, STRIP_PIXELS = 3, 2**20  # least width / height and most px of a strip
-SURE = 0.87  # mean confidence of the characters of a line; two lines that are read as one are far less sure
+SURE = 0.94  # mean confidence of the characters of a line; two lines that are read as one are far less sure
 
 
 def decode_picture(
