@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from project.pages.reading import is_page
@@ -11,7 +12,8 @@ from project.recognition.recognizer import Reading
 
 LAYOUTS = ("auto", "line", "page")  # what a picture is taken for; the first finds out
 STRIP_ASPECT, STRIP_PIXELS = 3, 2**20  # least width / height and most px of a strip
-SURE = 0.94  # mean confidence of the characters of a line; two lines that are read as one are far less sure
+BAND, BAND_INK = 0.15, 0.004  # of the height, for a band of rows to count; of a row's px, for it to have ink
+SURE = 0.87  # mean confidence of the characters of a line; two lines that are read as one are far less sure
 
 
 def decode_picture(
@@ -30,11 +32,21 @@ def decode_picture(
 
 
 def is_strip(pixels: np.ndarray) -> bool:
-    """Return whether a picture uint8 (H, W) is so wide and small that it is best read as a line before `is_page`.
+    """Return whether a picture uint8 (H, W) is so wide and small, with one band of ink, that it is read as a line
+    before `is_page` is asked.
 
     That reading is needed for a line anyway, and if it `is_sure`, then `is_page`, which costs as much, is not.
     """
-    return pixels.shape[1] >= STRIP_ASPECT * pixels.shape[0] and pixels.size <= STRIP_PIXELS
+    height, width = pixels.shape
+    return width >= STRIP_ASPECT * height and pixels.size <= STRIP_PIXELS and count_bands(pixels) < 2
+
+
+def count_bands(pixels: np.ndarray) -> int:
+    """Return how many bands of rows have ink, each `BAND` of the height or more, in a picture uint8 (H, W)."""
+    _, ink = cv2.threshold(pixels, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
+    has_ink = ink.sum(axis=1) > BAND_INK * pixels.shape[1]
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], has_ink, [False]]).astype(np.int8)))
+    return int(np.sum(edges[1::2] - edges[::2] >= BAND * len(pixels)))
 
 
 def is_sure(reading: Reading) -> bool:
