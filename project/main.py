@@ -14,8 +14,9 @@ from nbclient.exceptions import DeadKernelError
 
 from project import cli
 from project.data import sources
+from project.data.dataset import is_made
 from project.errors import InputError
-from project.tracking import experiment
+from project.tracking import registry
 from project.tracking.mlflow_run import fail_fast
 
 NOTEBOOK = Path(__file__).parent.parent / "handwriting_classifier.ipynb"
@@ -43,11 +44,11 @@ def log_notebook(run_id: str, executed: Path) -> None:
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--train-lines", required=True, type=click.IntRange(10), help="Lines to train on, of the synthetic data.")
 @click.option("--seed", required=True, type=click.IntRange(0))
-@click.option("--start-from", required=True, help=f"Of the third run: {experiment.START_HELP}")
+@click.option("--start-from", required=True, help=f"Of the third run: {registry.START_HELP}")
 def main(data: str, epochs: int, train_lines: int, seed: int, start_from: str) -> None:
-    if not data.startswith(("synthetic", "stitched:")):
+    if not is_made(data):
         sources.scan(data)  # what is wrong is told now, and not in a notebook's traceback after two trainings
-    experiment.load_start(start_from)
+    registry.load_start(start_from)
     run_id = cli.detach_from_project_run()  # the notebook makes runs in its own experiment
     logging.getLogger("papermill").setLevel(logging.ERROR)  # what the notebook prints is shown anyway
     parameters = {"data": data, "epochs": epochs, "train_lines": train_lines, "seed": seed, "start_from": start_from}

@@ -102,7 +102,7 @@ def parse_repeats(repeat: str) -> dict[str, int]:
 @click.option("--repeat", default="", help="Data sets whose lines come several times an epoch, such as archives=2.")
 @click.option("--epochs", required=True, type=click.IntRange(1))
 @click.option("--minutes", required=True, type=click.FloatRange(min=0, min_open=True), help="At most.")
-@click.option("--start-from", required=True, help=experiment.START_HELP)
+@click.option("--start-from", required=True, help=registry.START_HELP)
 @click.option("--channels", default=160, type=click.IntRange(4), help="Of the last convolution.")
 @click.option("--lstm-units", default=192, type=click.IntRange(1), help="Of each LSTM, a direction.")
 @click.option("--page-conditions", default=1.0, type=click.FloatRange(0, 4), help="Strength of what pages add.")
@@ -127,7 +127,7 @@ def main(
 ) -> None:
     cli.detach_from_project_run()
     repeats = parse_repeats(repeat)
-    start = experiment.load_start(start_from)
+    start = registry.load_start(start_from)
     settings = Settings(
         seed, epochs, minutes, patience=epochs, start_from=start_from, texts=texts, private_writers=private_writers,
         learning_rate=RATE if start else Settings.learning_rate, weight_decay=WEIGHT_DECAY,

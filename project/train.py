@@ -12,7 +12,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from project import cli
 from project.data import sources
 from project.data.dataset import load_data
-from project.tracking import experiment
+from project.tracking import experiment, registry
 from project.training import parallel
 from project.training.settings import Settings
 
@@ -40,7 +40,7 @@ def launch(processes: int) -> None:
     "--data", type=cli.Data(), required=True, help="Data sets as in project/docs/data.md, separated by commas."
 )
 @click.option("--epochs", required=True, type=click.IntRange(1))
-@click.option("--start-from", required=True, help=experiment.START_HELP)
+@click.option("--start-from", required=True, help=registry.START_HELP)
 @click.option("--texts", type=cli.FullPath(), default="", help="A text file, or a folder of one a language.")
 @click.option("--seed", required=True, type=click.IntRange(0))
 @click.option("--processes", default=1, type=click.IntRange(1), help="That train together; 1 under `torchrun`.")
@@ -50,7 +50,7 @@ def main(data: str, epochs: int, start_from: str, texts: str, seed: int, process
         launch(processes)
         return
     cli.detach_from_project_run()
-    start = experiment.load_start(start_from)
+    start = registry.load_start(start_from)
     settings = Settings(seed, epochs, start_from=start_from, texts=texts, **experiment.settings_of(start))
     known = start.charset.characters if start else ""  # it need not forget what these lines happen not to have
     with parallel.process_group():

@@ -116,19 +116,25 @@ def repeat_lines(data: Data, times: Mapping[str, int]) -> Data:
     return replace(data, lines=data.lines | {"train": Lines(data.images, data.rows["text"].loc[rows], data.charset)})
 
 
-def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
-    """Return where a data set is, after making it if it is one of these: "synthetic", the embedded default;
+def is_made(name: str) -> bool:
+    """Return whether a data set is made when it is asked for: "synthetic", the embedded default;
     "synthetic:FONTS:TEXTS" (see `font_lines`); "stitched:TABLE" (see `stitching`).
     """
     kind, *parts = name.split(":")
-    if name == "synthetic":
+    return name == "synthetic" or (kind == "synthetic" and len(parts) == 2) or (kind == "stitched" and bool(parts))
+
+
+def made_data_set(name: str, lines: dict[str, int], seed: int) -> str:
+    """Return where a data set is, after making it if it `is_made`."""
+    if not is_made(name):
+        return name
+    kind, _, rest = name.partition(":")
+    if kind == "stitched":
+        return str(stitching.stitch(rest, None, lines.get("train", 0), seed))
+    if not rest:
         return str(synthetic.synthesize(None, lines, seed))
-    if kind == "synthetic" and len(parts) == 2:
-        fonts, texts = parts
-        return str(font_lines.synthesize(fonts, texts, None, lines, seed))
-    if kind == "stitched" and parts:
-        return str(stitching.stitch(name.partition(":")[2], None, lines.get("train", 0), seed))
-    return name
+    fonts, texts = rest.split(":")
+    return str(font_lines.synthesize(fonts, texts, None, lines, seed))
 
 
 def stream_all(locations: Iterable[str]) -> Iterator[Row]:

@@ -14,7 +14,6 @@ from mlflow.entities.model_registry import ModelVersion
 from project.atomic import replaced
 from project.data.dataset import Data, Line
 from project.data.rows import of_split
-from project.errors import InputError
 from project.evaluation.scoring import calibration_errors, error_rates, evaluate_rows
 from project.recognition.network import CRNN
 from project.recognition.recognizer import Recognizer
@@ -29,8 +28,6 @@ from project.training.settings import FINE_TUNING_RATE, Settings
 
 EXPERIMENT = "handwriting-recognition"
 CHECKPOINTS = ("local", "registry")  # on this machine only, or as logged models of the run too
-CHECKPOINT = "runs:/"  # a run's id, / and an epoch: what a training may start from
-START_HELP = 'Nothing, "base", a version (a number, latest, an alias), or runs:/RUN_ID/EPOCH.'
 
 
 log = logging.getLogger(__name__)
@@ -59,8 +56,8 @@ def run(
     start: Recognizer | None = None,
     checkpoints: str = "local",
 ) -> Run | None:
-    """Train, log and register one version. start: what `load_start` returns for `settings.start_from`. checkpoints: one
-    of `CHECKPOINTS`; on this machine there is one in any case.
+    """Train, log and register one version. start: what `registry.load_start` returns for `settings.start_from`.
+    checkpoints: one of `CHECKPOINTS`; on this machine there is one in any case.
 
     Of several processes (see `parallel`) all call this; rank 0 does all but the training alone, and the others get
     None. The MLflow run is FAILED if anything raises, and KILLED on Ctrl-C. If the process was killed, the same call in
@@ -153,24 +150,6 @@ def log_checkpoint(run_id: str, epoch: int, recognizer: Recognizer, line: Line) 
                 log_models(recognizer, 255 - line.image[0], step=epoch, names=[MODEL_NAME])
     except Exception as error:  # HTTP, SQL, S3: whatever the store raises, training goes on
         log.warning("the checkpoint of epoch %d could not be logged: %s", epoch, str(error).split(" (Caused by ")[0])
-
-
-def load_start(start_from: str) -> Recognizer | None:
-    """Return what a training starts from: None for "", the base model for "base", the checkpoint of an epoch for
-    "runs:/RUN_ID/EPOCH" (see `log_checkpoint`), else a registered version. Raise InputError if there is no such thing.
-    """
-    if not start_from:
-        return None
-    if start_from == "base":
-        return Recognizer.load(registry.BASE)
-    if start_from.startswith(CHECKPOINT):
-        run_id, _, epoch = start_from.removeprefix(CHECKPOINT).partition("/")
-        models = registry.checkpoints_of(run_id)
-        if not epoch.isdecimal() or int(epoch) not in models:
-            has = f"it has those of the epochs {sorted(models)}" if models else "it has none (see checkpoints=registry)"
-            raise InputError(f"start_from: the run {run_id!r} has no checkpoint of the epoch {epoch!r}; {has}")
-        return registry.load_logged_recognizer(models[int(epoch)])
-    return registry.load_recognizer(registry.find_version(start_from, parameter="start_from"))
 
 
 def settings_of(start: Recognizer | None) -> dict[str, Any]:

@@ -29,6 +29,8 @@ CARD_METRICS = "## What it reads\n"  # in that README, from here on it is writte
 TEST_INPUTS = PACKAGE / "test_inputs"  # pictures `name.png`, each with its transcription `name.gt.txt`
 TWINS = {MODEL_NAME: READER_NAME, READER_NAME: MODEL_NAME}
 FILES = {"recognizer.json", "weights.safetensors"}  # without which no recogniser is loaded
+CHECKPOINT = "runs:/"  # a run's id, / and an epoch: what a training may start from
+START_HELP = 'Nothing, "base", a version (a number, latest, an alias), or runs:/RUN_ID/EPOCH.'
 
 
 # ------------------------------------------------------------------------------------------------------- register
@@ -190,6 +192,25 @@ def load_recognizer(version: ModelVersion) -> Recognizer:
 def load_logged_recognizer(model_id: str) -> Recognizer:
     """Return the recogniser of a logged model that need not be registered."""
     return _download_recognizer(MlflowClient().get_logged_model(model_id).artifact_location)
+
+
+def load_start(start_from: str) -> Recognizer | None:
+    """Return what a training starts from: None for "", the base model for "base", the checkpoint of an epoch for
+    "runs:/RUN_ID/EPOCH" (see `experiment.log_checkpoint`), else a registered version. Raise InputError if there is no
+    such thing.
+    """
+    if not start_from:
+        return None
+    if start_from == "base":
+        return Recognizer.load(BASE)
+    if start_from.startswith(CHECKPOINT):
+        run_id, _, epoch = start_from.removeprefix(CHECKPOINT).partition("/")
+        models = checkpoints_of(run_id)
+        if not epoch.isdecimal() or int(epoch) not in models:
+            has = f"it has those of the epochs {sorted(models)}" if models else "it has none (see checkpoints=registry)"
+            raise InputError(f"start_from: the run {run_id!r} has no checkpoint of the epoch {epoch!r}; {has}")
+        return load_logged_recognizer(models[int(epoch)])
+    return load_recognizer(find_version(start_from, parameter="start_from"))
 
 
 def _download_recognizer(model: str) -> Recognizer:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from project.data.dataset import check, frames_needed, usable_lines, widths_of
+from project.data.dataset import check, frames_needed, is_made, usable_lines, widths_of
 from project.data.line_cache import line_images
 from project.data.rows import SPLITS, Row, of_split
 from project.data.splits import fingerprint
@@ -163,3 +163,18 @@ def test_a_real_data_set_has_its_lines_and_writers_and_its_first_rows_can_be_use
     for split in splits:
         lines, rejected = usable(split[:5].reset_index(), charset)
         assert len(lines) == 5, rejected.to_string()
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("synthetic", True),
+        ("synthetic:fonts:texts", True),
+        ("stitched:hf:owner/words", True),
+        ("synthetic.csv", False),
+        ("synthetic-lines/train.parquet", False),
+        ("synthetic:fonts", False),
+    ],
+)
+def test_only_a_data_set_with_the_whole_form_of_a_made_one_is_made(name, made):
+    assert is_made(name) == made

@@ -224,13 +224,13 @@ def test_a_run_can_start_from_a_registered_version(data, twins):
     start = str(twins[0].version.version)
     settings = dataclasses.replace(SETTINGS, start_from=start, epochs=1, learning_rate=1e-9)
     tuned = experiment.run(
-        "tuned", "Does it go on where the other stopped?", settings, data, experiment.load_start(start)
+        "tuned", "Does it go on where the other stopped?", settings, data, registry.load_start(start)
     )
     assert mlflow.get_run(tuned.run_id).data.params["start_from"] == start
     kept, known = (registry.load_recognizer(run.version).network.head.weight for run in (tuned, twins[0]))
     assert torch.allclose(kept, known, atol=1e-6)
     with pytest.raises(ValueError, match="start_from: cnn_text_identifier has no version '99'"):
-        experiment.load_start("99")
+        registry.load_start("99")
 
 
 def test_a_start_hands_on_its_language_model_where_the_labels_are_the_same(data, twins, monkeypatch):
@@ -271,12 +271,12 @@ def test_a_checkpoint_of_each_epoch_is_a_logged_model_from_which_a_training_can_
     assert sorted(models) == [1, 2]
     logged = {metric.key: metric.value for metric in mlflow.MlflowClient().get_logged_model(models[1]).metrics}
     assert logged["val_cer"] == run.history[0]["val_cer"]
-    start = experiment.load_start(f"runs:/{run.run_id}/1")
+    start = registry.load_start(f"runs:/{run.run_id}/1")
     assert start.charset.characters == data.charset.characters
     with pytest.raises(ValueError, match=r"no checkpoint of the epoch '9'; it has those of the epochs \[1, 2\]"):
-        experiment.load_start(f"runs:/{run.run_id}/9")
+        registry.load_start(f"runs:/{run.run_id}/9")
     with pytest.raises(ValueError, match="it has none"):
-        experiment.load_start(f"runs:/{twins[0].run_id}/1")
+        registry.load_start(f"runs:/{twins[0].run_id}/1")
 
 
 @pytest.mark.parametrize("lost", ["of another project", "its files were deleted"])
