@@ -1,11 +1,12 @@
 """Reading on all cores of one machine: worker processes, each with the recogniser, and the results in order."""
 
+import functools
+import itertools
 import multiprocessing
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
@@ -13,6 +14,7 @@ from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
 from typing import TypeVar
 
+from project.data.rows import mapped_ahead
 from project.errors import InputError
 from project.recognition.onnx_engine import threads
 from project.recognition.recognizer import Recognizer
@@ -41,18 +43,13 @@ def read_in_order(
         yield item, read(recognizer, item)
         if processes > 1 and time.monotonic() - started >= ALONE:
             break
-    pending: deque[tuple[Item, Future[Result]]] = deque()
+    items, read_items = itertools.tee(items)
     state = (replace(recognizer), max(1, threads() // processes))  # without its session, which cannot be sent
     # spawn: a process that is forked hangs where this one has threads
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, state)
     try:
-        for item in items:
-            pending.append((item, pool.submit(_read, read, item)))
-            if len(pending) > AHEAD * processes:
-                item, future = pending.popleft()
-                yield item, future.result()
-        for item, future in pending:
-            yield item, future.result()
+        results = mapped_ahead(pool, functools.partial(_read, read), read_items, AHEAD * processes)
+        yield from zip(items, results, strict=True)
     except BrokenProcessPool:
         raise InputError(
             f"processes: one of {processes} was killed (out of memory?); run the same command again to resume, with "

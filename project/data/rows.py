@@ -1,7 +1,9 @@
 """One line of a data set, whatever the format that it comes from."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,6 +16,7 @@ from project.recognition.picture_file import PageOf
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = dict(zip(SPLITS, SPLITS, strict=True)) | dict.fromkeys(("val", "valid", "dev"), "validation")
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Image = bytes | str | PageOf | Region  # what `read_image` takes
 
 
@@ -43,6 +46,19 @@ def read_row(row: Row) -> np.ndarray:
 def of_split(rows: pd.DataFrame, split: str) -> pd.DataFrame:
     """Return the rows of a split."""
     return rows[rows["split"] == split]
+
+
+def mapped_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield what `function` makes of each item, in order; the pool is `ahead` items ahead of what is asked for."""
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -3,13 +3,14 @@
 import contextlib
 import functools
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 from torch import nn
+
+from project.data.rows import mapped_ahead
 
 MAX_BATCH_WIDTH = 98_304  # px: an H100 gained nothing by more
 MEMORY_PER_PX = 2**17  # bytes of a GPU's memory for each px of a batch, six times what a training step was seen to take
@@ -83,11 +84,5 @@ def prepared_ahead(
 
 def prefetched(prepare: Callable[[Item], Prepared], items: Iterable[Item]) -> Iterator[Prepared]:
     """Yield what `prepare` makes of each item, in order; threads are `AHEAD` items ahead of what is asked for."""
-    pending: deque = deque()
     with ThreadPoolExecutor(WORKERS, "prefetch") as pool:
-        for item in items:
-            pending.append(pool.submit(prepare, item))
-            if len(pending) > AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from mapped_ahead(pool, prepare, items, AHEAD)
