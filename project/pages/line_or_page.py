@@ -1,7 +1,5 @@
 """A picture -> its pixels, and whether to read it as a line or as a page."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
@@ -16,19 +14,26 @@ BAND, BAND_INK = 0.15, 0.004  # of the height, for a band of rows to count; of a
 SURE = 0.87  # mean confidence of the characters of a line; two lines that are read as one are far less sure
 
 
-def decode_picture(
-    source: File | PageOf | Region, layout: str, is_page: Callable[[np.ndarray], bool] = is_page
-) -> tuple[np.ndarray, tuple[int, int] | None]:
+def decode_picture(source: File | PageOf | Region, layout: str) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Decode a picture, and return its pixels, uint8 (H, W), and None if it is to be read as a line.
 
     If it is to be read as a page, return the width and height of the file's picture instead of None: pixels may be
-    fewer (see `image.read_page_image`). A region of a page is a line. Raise InputError as `read_image` does.
+    fewer (see `image.read_page_image`). Raise InputError as `read_image` does.
+    """
+    pixels, size, layout = decode_undecided(source, layout)
+    return pixels, size if layout == "page" or (layout == "auto" and is_page(pixels)) else None
+
+
+def decode_undecided(source: File | PageOf | Region, layout: str) -> tuple[np.ndarray, tuple[int, int], str]:
+    """Decode a picture, and return its pixels, uint8 (H, W), the width and height of the file's picture, and what to
+    read it as, of `LAYOUTS`: "auto" where only its writing tells. A region of a page is a line.
     """
     if layout == "line" or isinstance(source, Region):
-        return read_image(source), None
+        pixels = read_image(source)
+        return pixels, pixels.shape[::-1], "line"
     pixels, size = read_page_image(source)
     is_larger_than_a_line = pixels.shape[::-1] != size
-    return pixels, size if layout == "page" or is_larger_than_a_line or is_page(pixels) else None
+    return pixels, size, "page" if is_larger_than_a_line else layout
 
 
 def is_strip(pixels: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from project.errors import InputError
-from project.pages.line_or_page import LAYOUTS, decode_picture, is_strip, is_sure
+from project.pages.line_or_page import LAYOUTS, decode_undecided, is_strip, is_sure
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading import find_lines, is_page, read_lines, span_of, word_spans
 from project.recognition.decoding import DECODERS
@@ -72,16 +72,14 @@ def read_pictures(recognizer: Recognizer, pictures: Iterable, layout: str, **par
     for picture in pictures:
         row, line, strip = empty_row(), [], None
         try:
-            pixels, size = decode_picture(
-                picture_bytes(picture), layout, lambda pixels: not is_strip(pixels) and is_page(pixels)
-            )
-            if size:
+            pixels, size, found = decode_undecided(picture_bytes(picture), layout)
+            strip = pixels if found == "auto" and is_strip(pixels) else None
+            if found == "page" or (found == "auto" and strip is None and is_page(pixels)):
                 yield from read_pending(recognizer, pending, **params)
                 pending = []
                 row.update(page_row(pixels, size, recognizer, **params))
             else:
                 line = views(pixels, recognizer.height)
-                strip = pixels if layout == "auto" and is_strip(pixels) else None
         except InputError as error:
             row["error"] = str(error)
         pending.append(Pending(row, line, strip))
