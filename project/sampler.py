@@ -13,6 +13,8 @@ from project import cli
 from project.atomic import replaced
 from project.errors import InputError
 from project.handover import TEXT_IMAGE, check_kept, keep_transcription, transcription_of
+from project.pages.line_or_page import decode_picture
+from project.pages.reading import find_lines
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, TEST_INPUTS
@@ -31,11 +33,6 @@ def lines_of(path: Path) -> list[np.ndarray]:
 
     Raise InputError if the page has none.
     """
-    from project.pages.line_or_page import (
-        decode_picture,
-    )  # here, for it imports OpenCV, which the test inputs do not need
-    from project.pages.reading import find_lines
-
     pixels, size = decode_picture(path, "auto")
     lines = find_lines(pixels, Recognizer.load(BASE)).pictures if size else [pixels]
     if not lines:

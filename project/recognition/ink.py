@@ -122,11 +122,8 @@ def long_lines(ink: np.ndarray) -> np.ndarray:
     runs = _straight(mask, length, 1)
     if runs.any():
         labels, boxes = _components(runs)
-        lefts, widths, margin = (
-            boxes[:, cv2.CC_STAT_LEFT],
-            boxes[:, cv2.CC_STAT_WIDTH],
-            max(0.07 * width, 0.25 * height),
-        )
+        lefts, widths = boxes[:, cv2.CC_STAT_LEFT], boxes[:, cv2.CC_STAT_WIDTH]
+        margin = max(0.07 * width, 0.25 * height)
         level = ((lefts <= margin) & (lefts + widths >= width - margin))[labels] & runs
     # Upright: thin, with both ends at a level line or an edge
     lines = level.astype(np.uint8)
