@@ -7,8 +7,6 @@ from PIL import Image, ImageDraw
 from project.evaluation.metrics import cer
 from project.recognition.image import grey
 from project.recognition.ink import _runs, dark_on_light, even_out, ink_map, long_lines, roughness, specks, undither
-from project.recognition.recognizer import Recognizer
-from project.tracking.registry import BASE, TEST_INPUTS
 from tests import conditions
 
 MAX_CER = dict.fromkeys(conditions.EDGES, 0.1) | dict.fromkeys(conditions.LIGHT_AND_PAPER, 0.12)
@@ -20,19 +18,6 @@ def strokes(width=300, height=60, paper=230, ink=40):
     points = [(x, 18 + 24 * (k % 2)) for k, x in enumerate(range(30, width - 30, 15))]
     ImageDraw.Draw(picture).line(points, fill=ink, width=3)
     return np.array(picture)
-
-
-@pytest.fixture(scope="module")
-def base():
-    return Recognizer.load(BASE)
-
-
-@pytest.fixture(scope="module")
-def lines():
-    paths = sorted(TEST_INPUTS.glob("*.png"))
-    return [Image.open(path).convert("L") for path in paths], [
-        path.with_suffix(".gt.txt").read_text("utf-8").strip() for path in paths
-    ]
 
 
 @pytest.mark.parametrize("condition", MAX_CER, ids=lambda condition: condition.__name__)

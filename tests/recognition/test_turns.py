@@ -2,26 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from project.evaluation.metrics import cer
 from project.recognition.line_image import Placement
-from project.recognition.recognizer import Recognizer
 from project.recognition.turns import View, skewness, transcribe_views, views
-from project.tracking.registry import BASE, TEST_INPUTS
-
-
-@pytest.fixture(scope="module")
-def base():
-    return Recognizer.load(BASE)
-
-
-@pytest.fixture(scope="module")
-def lines():
-    paths = sorted(TEST_INPUTS.glob("*.png"))
-    return [Image.open(path).convert("L") for path in paths], [
-        path.with_suffix(".gt.txt").read_text("utf-8").strip() for path in paths
-    ]
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
