@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 
 from project.errors import InputError
+from project.pages.cells import fill_cells, split_at
 from project.pages.detection import map_scale
 from project.pages.ink import is_light_on_dark, separate_ink
 from project.pages.line_cut import LineCut, cut_lines
 from project.pages.orientation import Upright, find_text, is_sideways, level, pieces_at, upside_down
 from project.pages.page import Line, Outline, Page, PlacedCharacter, Word
 from project.pages.reading_order import reading_order, regions, row_order
-from project.pages.text_lines import fill_cells, join_pieces, split_at, usual_thickness
+from project.pages.text_lines import join_pieces, usual_thickness
 from project.recognition import image
 from project.recognition.picture_file import File, PageOf
 from project.recognition.recognizer import CHUNK_LINES, Reading, Recognizer

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
+from project.pages.cells import fill_cells, split_at
 from project.pages.text_lines import (
     END,
     Course,
-    fill_cells,
     find_pieces,
     join_pieces,
-    split_at,
     usual_thickness,
     without_specks,
 )
