@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from project import cli
 from project.archive import review, transcription
 from project.archive.page_files import SUFFIXES, PageFiles, page_folder
+from project.archive.summary import Summary, summarize
 from project.data import sources
 from project.errors import InputError
 from project.evaluation import figures
@@ -42,7 +43,7 @@ def transcribe(
     return spark.transcribe(images, parts, version, master, layout)
 
 
-def log(summary: transcription.Summary, metrics: dict[str, float]) -> None:
+def log(summary: Summary, metrics: dict[str, float]) -> None:
     """Log the figures, the histogram of confidence, the least certain lines and the bad pictures to MLflow."""
     mlflow.log_metrics(metrics)
     mlflow.log_figure(figures.confidence_histogram(summary.histogram), "confidence.png")
@@ -92,7 +93,7 @@ def main(
         before, started = set(transcription.table_of(parts).files), time.monotonic()
         transcribe(images, parts, version, layout, page_files, engine, processes or joblib.cpu_count(), master)
         seconds = time.monotonic() - started
-        summary = transcription.summarize(parts, review_lines, exclude=review.reviewed_places(parts))
+        summary = summarize(parts, review_lines, exclude=review.reviewed_places(parts))
         if not summary.lines:
             raise InputError(f"images: there are no pictures in {images}")
         if Path(output).suffix:

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from project.archive import transcription
+from project.archive.summary import places
 from project.atomic import check_outside, replaced
 from project.errors import InputError
 from project.pages.line_or_page import decode_picture
@@ -23,7 +24,7 @@ from project.pages.reading import find_lines
 from project.recognition.recognizer import Recognizer
 
 TEMPLATE = Path(__file__).with_name("review.html")
-HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a place (see `transcription.places`) in each row
+HANDED_OUT = "_handed_out.txt"  # beside the parts of an archive: a place (see `summary.places`) in each row
 MAX_SIDE = 1800  # px of the picture of a page that is shown
 LINE = '<li><img src="{address}" alt=""><input dir="auto" value="{read}" data-image="{image}" data-page="{page}"></li>'
 OUTLINE = '<polygon points="{outline}" data-image="{image}"/>'
@@ -50,7 +51,7 @@ def check_place(review: Path, images: str, parts: Path, output: Path) -> None:
 
 
 def reviewed_places(parts: Path) -> set[str]:
-    """Return the places of the lines that earlier reviews of an archive had (see `transcription.places`)."""
+    """Return the places of the lines that earlier reviews of an archive had (see `summary.places`)."""
     path = parts / HANDED_OUT
     return set(path.read_text("utf-8").split("\n")) if path.exists() else set()
 
@@ -62,7 +63,7 @@ def write_review(images: str, lines: pd.DataFrame, review: Path, parts: Path, re
     their order. A picture that is gone by now is left out.
     """
     folder = review.with_suffix("")
-    lines = lines.assign(place=transcription.places(lines), page=lines["source"].where(lines["line"].notna(), ""))
+    lines = lines.assign(place=places(lines), page=lines["source"].where(lines["line"].notna(), ""))
     group = lines["page"].where(lines["page"] != "", lines["place"])
     lines = lines.iloc[np.lexsort([lines["line"].fillna(0), pd.factorize(group)[0]])]
     lines = lines.assign(name=[f"{number:04}.png" for number in range(1, len(lines) + 1)])

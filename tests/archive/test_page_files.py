@@ -11,6 +11,7 @@ from PIL import Image
 
 from project.archive import transcription
 from project.archive.page_files import PageFiles, page_folder
+from project.archive.summary import summarize
 from project.data.page_xml import read_pages
 from project.data.rows import Row
 from project.recognition.picture_file import PageOf
@@ -74,7 +75,7 @@ def test_an_empty_page_is_a_row_without_a_confidence(tmp_path, recognizer):
     assert pd.isna(row.confidence)
     assert pd.isna(row.error)
     assert (folder / "empty.png.txt").read_text() == "\n"
-    assert transcription.summarize(tmp_path / "read", chosen=5).least_certain.empty
+    assert summarize(tmp_path / "read", chosen=5).least_certain.empty
 
 
 def test_a_second_call_reads_no_page_again(scans, recognizer, tmp_path):
@@ -112,7 +113,7 @@ def test_an_archive_from_before_pages_goes_on(tmp_path, recognizer):
     line = min(TEST_INPUTS.glob("*.png"))
     transcription.transcribe(str(line), tmp_path / "read", recognizer, 2)
     assert list(table_of(tmp_path / "read")["source"]) == ["a", str(line)]
-    assert list(transcription.summarize(tmp_path / "read", chosen=2).least_certain["source"])[-1] == "a"
+    assert list(summarize(tmp_path / "read", chosen=2).least_certain["source"])[-1] == "a"
 
 
 def test_a_file_is_named_after_its_picture_even_if_that_is_not_in_the_folder():

@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from project.archive import review, transcription
+from project.archive.summary import summarize
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
 from project.tracking.registry import BASE, PACKAGE, TEST_INPUTS
@@ -94,9 +95,9 @@ def test_a_whole_page_is_corrected_beside_its_picture(pictures, parts, tmp_path)
     shutil.copy(PACKAGE / "figures" / "letter.jpg", pictures)
     recognizer, table = Recognizer.load(BASE), tmp_path / "pages.csv"
     transcription.transcribe(str(pictures), parts, recognizer, 1)
-    lines = transcription.summarize(parts, chosen=3).by_page  # the whole page, although three lines were asked for
+    lines = summarize(parts, chosen=3).by_page  # the whole page, although three lines were asked for
     assert review.write_review(str(pictures), lines, table, parts, recognizer) == 15
-    assert len(transcription.summarize(parts, chosen=9, exclude=review.reviewed_places(parts)).by_page) == 0
+    assert len(summarize(parts, chosen=9, exclude=review.reviewed_places(parts)).by_page) == 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()

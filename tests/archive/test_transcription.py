@@ -15,6 +15,7 @@ import pytest
 
 from project.archive import processes, transcription
 from project.archive.page_files import PageFiles
+from project.archive.summary import summarize
 from project.recognition.charset import normalize
 from project.recognition.image import read_image
 from project.recognition.recognizer import Recognizer
@@ -232,15 +233,15 @@ def test_a_summary_counts_and_finds_the_least_certain_and_some_by_chance(parts):
         table = table.assign(page=1, line=None, outline=None, fingerprint=None)
         table["error"] = ["cut short" if source == "e" else None for source in table["source"]]
         pq.write_table(pa.Table.from_pandas(table, transcription.SCHEMA), parts / f"part-{number}.parquet")
-    summary = transcription.summarize(parts, chosen=2)
+    summary = summarize(parts, chosen=2)
     assert (summary.lines, summary.bad_pictures) == (5, 1)
     assert summary.mean_confidence == pytest.approx((0.5 + 0.1 + 0.9 + 0.12) / 4)
     assert list(summary.bad["source"]) == ["e"]
     assert list(summary.least_certain["source"]) == ["b", "d"]
-    assert list(transcription.summarize(parts, chosen=2, exclude={"b"}).least_certain["source"]) == ["d", "a"]
+    assert list(summarize(parts, chosen=2, exclude={"b"}).least_certain["source"]) == ["d", "a"]
     one, other = summary.by_chance["source"]
     assert {one, other} < {"a", "b", "c", "d"}
-    rest = transcription.summarize(parts, chosen=3, exclude={one}).by_chance["source"]
+    rest = summarize(parts, chosen=3, exclude={one}).by_chance["source"]
     assert set(rest) == {"a", "b", "c", "d"} - {one}
     assert rest.iloc[0] == other
     assert summary.histogram.sum() == 4
